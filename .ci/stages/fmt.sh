@@ -1,0 +1,2 @@
+# shellcheck shell=bash
+check 'cargo fmt' cargo fmt --all --check

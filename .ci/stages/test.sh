@@ -1,0 +1,13 @@
+# shellcheck shell=bash
+# `cargo test` as root: the builds are the caller's, only the test binaries run as root.
+has=root,userns,ptmx,seccomp,clone3,cap_sys_admin,rustc
+
+require_root
+for tool in strace python3 sudo; do
+  if need $tool; then has+=,$tool; else skipped "$tool is not here and cannot be installed"; fi
+done
+if [ "$(id -u)" -ne 0 ]; then
+  host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+  export "CARGO_TARGET_${host}_RUNNER=sudo -n -E env PATH=$PATH"
+fi
+suite 'cargo test' env CLONEBOX_TEST_HAS="$has" cargo test --workspace --locked --no-fail-fast

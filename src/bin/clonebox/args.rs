@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The options as they are typed: the one list of them. What they mean is in `convert.rs`.
+
+use argh::{ArgsInfo, FlagInfoKind, FromArgs};
+
+use crate::usage::UsageError;
+
+/// Puts a program into its own Linux namespaces.
+#[derive(ArgsInfo, Debug, FromArgs)]
+pub(crate) struct Args {
+    /// name of the box
+    #[argh(option)]
+    pub(crate) name: Option<String>,
+    /// host name inside
+    #[argh(option)]
+    pub(crate) hostname: Option<String>,
+    /// variable of the environment
+    #[argh(option, short = 'e')]
+    pub(crate) env: Vec<String>,
+    /// file of variables
+    #[argh(option)]
+    pub(crate) env_file: Vec<String>,
+    /// leave out the caller's environment
+    #[argh(switch)]
+    pub(crate) env_clear: bool,
+    /// working directory
+    #[argh(option, short = 'w')]
+    pub(crate) workdir: Option<String>,
+    /// user and group
+    #[argh(option, short = 'u')]
+    pub(crate) user: Option<String>,
+    /// file mode creation mask
+    #[argh(option)]
+    pub(crate) umask: Option<String>,
+    /// resource limit
+    #[argh(option)]
+    pub(crate) ulimit: Vec<String>,
+    /// nice value
+    #[argh(option)]
+    pub(crate) nice: Option<String>,
+    /// score for when memory runs out
+    #[argh(option)]
+    pub(crate) oom_score_adj: Option<String>,
+    /// descriptor to pass on
+    #[argh(option)]
+    pub(crate) fd: Vec<String>,
+    /// terminal
+    #[argh(option)]
+    pub(crate) tty: Option<String>,
+    /// an init as PID 1
+    #[argh(switch)]
+    pub(crate) init: bool,
+    /// PID namespace
+    #[argh(option)]
+    pub(crate) pid: Option<String>,
+    /// UTS namespace
+    #[argh(option)]
+    pub(crate) uts: Option<String>,
+    /// IPC namespace
+    #[argh(option)]
+    pub(crate) ipc: Option<String>,
+    /// network namespace
+    #[argh(option)]
+    pub(crate) net: Option<String>,
+    /// cgroup namespace
+    #[argh(option)]
+    pub(crate) cgroupns: Option<String>,
+    /// user namespace
+    #[argh(option)]
+    pub(crate) userns: Option<String>,
+    /// offset of the clocks
+    #[argh(option)]
+    pub(crate) time_offset: Option<String>,
+    /// capability to keep
+    #[argh(option)]
+    pub(crate) cap_add: Vec<String>,
+    /// capability to drop
+    #[argh(option)]
+    pub(crate) cap_drop: Vec<String>,
+    /// let execve grant privileges
+    #[argh(switch)]
+    pub(crate) allow_new_privs: bool,
+    /// outlive clonebox
+    #[argh(switch)]
+    pub(crate) survive: bool,
+    /// kill the box after this time
+    #[argh(option)]
+    pub(crate) timeout: Option<String>,
+    /// give up the start after this time
+    #[argh(option)]
+    pub(crate) start_timeout: Option<String>,
+    /// print the plan
+    #[argh(option)]
+    pub(crate) explain: Option<String>,
+    /// print how long each step took
+    #[argh(option)]
+    pub(crate) timings: Option<String>,
+    /// write how the box ended
+    #[argh(option)]
+    pub(crate) report: Option<String>,
+}
+
+/// What an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Nothing.
+    Nothing,
+    /// A value, in the next word or after `=`.
+    Value,
+    /// A value after `=`, or else this one.
+    Optionally(&'static str),
+}
+
+/// An option, to be recognised.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// With its two dashes.
+    pub(crate) long: String,
+    /// The letter after one dash.
+    pub(crate) short: Option<char>,
+    /// What it takes.
+    pub(crate) takes: Takes,
+}
+
+/// Every option there is.
+pub(crate) fn known() -> Vec<Known> {
+    let info = Args::get_args_info();
+    let option = |flag: &argh::FlagInfo<'_>| Known {
+        long: flag.long.to_owned(),
+        short: flag.short,
+        takes: match (&flag.kind, flag.long) {
+            (FlagInfoKind::Switch, _) => Takes::Nothing,
+            (_, "--explain") => Takes::Optionally("text"),
+            (_, "--timings") => Takes::Optionally("-"),
+            (FlagInfoKind::Option { .. }, _) => Takes::Value,
+        },
+    };
+    // argh has its own word on --help; the front end answers it before.
+    info.flags
+        .iter()
+        .filter(|flag| flag.long != "--help")
+        .map(option)
+        .collect()
+}
+
+impl Args {
+    /// Reads normalised words.
+    pub(crate) fn parse(words: &[String]) -> Result<Self, UsageError> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Self::from_args(&["clonebox"], &words)
+            .map_err(|exit| UsageError::new(exit.output.trim().replace('\n', " ")))
+    }
+}

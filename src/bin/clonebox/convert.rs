@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From options to a Spec: what each word means. Everything that is wrong is an error here, before
+//! anything is done.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clonebox::{
+    Exec, Namespace, Origin, ParentDeath, Setting, Spec, Tty, UserNamespace, parse_env_file,
+};
+
+use crate::args::Args;
+use crate::report::Sink;
+use crate::usage::UsageError;
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) spec: Spec,
+    pub(crate) explain: Option<Form>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) timings: Option<Sink>,
+    pub(crate) report: Option<Sink>,
+}
+
+/// Converts what was typed. Files of variables are read, files of reports opened.
+pub(crate) fn options(args: Args, command: Vec<OsString>) -> Result<Options, UsageError> {
+    let explain = optional("--explain", args.explain.as_deref(), |word| match word {
+        "text" => Ok(Form::Text),
+        "json" => Ok(Form::Json),
+        _ => Err("expected --explain or --explain=json"),
+    })?;
+    let timeout = optional("--timeout", args.timeout.as_deref(), duration)?;
+    let timings = optional("--timings", args.timings.as_deref(), Sink::open)?;
+    let report = optional("--report", args.report.as_deref(), Sink::open)?;
+    let mut spec = spec(args, command)?;
+    spec.timings = timings.is_some();
+    Ok(Options {
+        spec,
+        explain: explain.map(|form| form.value),
+        timeout: timeout.map(|timeout| timeout.value),
+        timings: timings.map(|sink| sink.value),
+        report: report.map(|sink| sink.value),
+    })
+}
+
+fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
+    let mut words = command.into_iter();
+    let mut spec = Spec::new(words.next().unwrap_or_default());
+    spec.exec = Exec {
+        args: words.collect(),
+        origin: Origin::text("COMMAND"),
+        ..spec.exec
+    };
+    spec.name = optional("--name", args.name.as_deref(), parse)?;
+    spec.hostname = optional("--hostname", args.hostname.as_deref(), parse)?;
+    environment(&mut spec, &args)?;
+    spec.workdir = optional("--workdir", args.workdir.as_deref(), |path| {
+        parse::<PathBuf>(path)
+    })?;
+    spec.user = optional("--user", args.user.as_deref(), parse)?;
+    spec.umask = optional("--umask", args.umask.as_deref(), octal)?;
+    spec.rlimits = repeated("--ulimit", &args.ulimit, parse)?;
+    spec.nice = optional("--nice", args.nice.as_deref(), number)?;
+    spec.oom_score_adj = optional("--oom-score-adj", args.oom_score_adj.as_deref(), number)?;
+    spec.fds = repeated("--fd", &args.fd, number)?;
+    spec.start_timeout = optional("--start-timeout", args.start_timeout.as_deref(), duration)?;
+    spec.caps.add = repeated("--cap-add", &args.cap_add, parse)?;
+    spec.caps.drop = repeated("--cap-drop", &args.cap_drop, parse)?;
+    namespaces(&mut spec, &args)?;
+    // The command's own default differs from the library's: it is at a terminal more often.
+    spec.tty =
+        optional("--tty", args.tty.as_deref(), tty)?.unwrap_or(Setting::default_of(Tty::Auto));
+    if args.allow_new_privs {
+        spec.no_new_privs = Setting::new(false, Origin::text("--allow-new-privs"));
+    }
+    if args.survive {
+        spec.parent_death = Setting::new(ParentDeath::Survive, Origin::text("--survive"));
+    }
+    spec.init = args.init.then(|| Origin::text("--init"));
+    Ok(spec)
+}
+
+fn environment(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
+    spec.env.clear = args.env_clear.then(|| Origin::text("--env-clear"));
+    for path in &args.env_file {
+        let origin = Origin::text(format!("--env-file {path}"));
+        let error = |reason: &dyn Display| UsageError::new(format!("--env-file {path}: {reason}"));
+        let bytes = std::fs::read(path).map_err(|cause| error(&cause))?;
+        for (name, value) in parse_env_file(&bytes).map_err(|cause| error(&cause))? {
+            variable(spec, name, value, &origin);
+        }
+    }
+    // Options win over files, as in docker.
+    for word in &args.env {
+        let origin = Origin::text(format!("--env {word}"));
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value.into())),
+            None => (word.as_str(), None),
+        };
+        variable(spec, name.into(), value, &origin);
+    }
+    Ok(())
+}
+
+/// Sets a variable; one without a value gets the caller's, and none if the caller has none.
+fn variable(spec: &mut Spec, name: OsString, value: Option<OsString>, origin: &Origin) {
+    // The library of std panics at a name that no variable can have; validation refuses it later.
+    let valid = !name.is_empty()
+        && !name
+            .as_encoded_bytes()
+            .iter()
+            .any(|byte| b"=\0".contains(byte));
+    let value = value.or_else(|| env::var_os(&name).filter(|_| valid));
+    spec.env
+        .changes
+        .push(Setting::new((name, value), origin.clone()));
+}
+
+fn namespaces(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
+    let own = &mut spec.namespaces;
+    for (option, word, private, setting) in [
+        ("--pid", &args.pid, "private", &mut own.pid),
+        ("--uts", &args.uts, "private", &mut own.uts),
+        ("--ipc", &args.ipc, "private", &mut own.ipc),
+        ("--net", &args.net, "none", &mut own.net),
+        ("--cgroupns", &args.cgroupns, "private", &mut own.cgroup),
+    ] {
+        let read = |word: &str| match word {
+            "host" => Ok(Namespace::Host),
+            word if word == private => Ok(Namespace::Private),
+            _ => Err(format!("expected {private} or host")),
+        };
+        if let Some(chosen) = optional(option, word.as_deref(), read)? {
+            *setting = chosen;
+        }
+    }
+    let user = optional("--userns", args.userns.as_deref(), |word| match word {
+        "auto" => Ok(UserNamespace::Auto),
+        "host" => Ok(UserNamespace::Host),
+        _ => Err("expected auto or host"),
+    })?;
+    own.user = user.unwrap_or_else(|| own.user.clone());
+    own.time = optional("--time-offset", args.time_offset.as_deref(), parse)?;
+    Ok(())
+}
+
+/// Reads an option's value, if there is one, and remembers what was typed.
+fn optional<T, E: Display>(
+    option: &str,
+    word: Option<&str>,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<Setting<T>>, UsageError> {
+    word.map(|word| one(option, word, &read)).transpose()
+}
+
+fn repeated<T, E: Display>(
+    option: &str,
+    words: &[String],
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<Setting<T>>, UsageError> {
+    words.iter().map(|word| one(option, word, &read)).collect()
+}
+
+fn one<T, E: Display>(
+    option: &str,
+    word: &str,
+    read: &impl Fn(&str) -> Result<T, E>,
+) -> Result<Setting<T>, UsageError> {
+    let typed = format!("{option} {}", word.escape_default());
+    match read(word) {
+        Ok(value) => Ok(Setting::new(value, Origin::text(typed))),
+        Err(error) => Err(UsageError::new(format!("{typed}: {error}"))),
+    }
+}
+
+fn parse<T: FromStr>(word: &str) -> Result<T, T::Err> {
+    word.parse()
+}
+
+fn number(word: &str) -> Result<i32, &'static str> {
+    word.parse().map_err(|_| "expected a whole number")
+}
+
+fn octal(word: &str) -> Result<u32, &'static str> {
+    let digits = !word.is_empty() && word.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    u32::from_str_radix(word, 8)
+        .ok()
+        .filter(|_| digits)
+        .ok_or("expected an octal number, as in 022")
+}
+
+fn tty(word: &str) -> Result<Tty, &'static str> {
+    match word {
+        "auto" => Ok(Tty::Auto),
+        "new" => Ok(Tty::New),
+        "inherit" => Ok(Tty::Inherit),
+        "none" => Ok(Tty::None),
+        _ => Err("expected auto, new, inherit or none"),
+    }
+}
+
+/// A time: a decimal number with `ms`, `s`, `m` or `h`; seconds without.
+fn duration(word: &str) -> Result<Duration, &'static str> {
+    const EXPECTED: &str = "expected a time, as in 10, 1.5s, 200ms, 2m or 1h";
+    let (digits, unit_s) = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)]
+        .into_iter()
+        .find_map(|(unit, seconds)| Some((word.strip_suffix(unit)?, seconds)))
+        .unwrap_or((word, 1.0));
+    let plain = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number: f64 = digits.parse().ok().filter(|_| plain).ok_or(EXPECTED)?;
+    let time = Duration::try_from_secs_f64(number * unit_s).map_err(|_| EXPECTED)?;
+    if time.is_zero() {
+        Err("a time is longer than nothing")
+    } else {
+        Ok(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_and_without_a_unit() {
+        assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+        for wrong in [
+            "",
+            "s",
+            "-1",
+            "1e3",
+            "0",
+            "inf",
+            "1 s",
+            "1d",
+            "99999999999999999999h",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_umask_is_octal() {
+        assert_eq!(octal("022"), Ok(0o22));
+        for wrong in ["", "8", "0o22", "-1", "+7"] {
+            assert!(octal(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

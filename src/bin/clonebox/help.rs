@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `--help` and `--version`.
+
+/// One screen.
+pub(crate) const TEXT: &str = "\
+Usage: clonebox [OPTIONS] [--] COMMAND [ARG...]
+Puts a program into its own Linux namespaces. As root, or as anybody else.
+
+  sudo clonebox -- /bin/sh                 a shell: own host name, processes, mounts
+  clonebox --net none --timeout 10s ./job  no network, killed after ten seconds
+  clonebox --explain -- ls                 what would be done, call by call
+
+Box
+      --name NAME          name, and host name (random)   --hostname NAME
+  -e, --env NAME[=VALUE]   set, or pass on, a variable    --env-file FILE
+      --env-clear          without the caller's environment
+  -w, --workdir DIR        working directory              --umask OCTAL
+  -u, --user UID[:GID]     run as                         --nice N
+      --ulimit NAME=SOFT[:HARD]                           --oom-score-adj N
+      --fd N               pass descriptor N on; others are closed
+      --tty auto|new|inherit|none   terminal (auto: new if stdin is one)
+      --init               a tiny PID 1 that forwards signals and reaps orphans
+Namespaces
+      --pid host   --uts host      use the host's (private by default)
+      --ipc private   --cgroupns private   --net none     use new ones
+      --userns auto|host   (auto unless the caller may make the others without)
+      --time-offset SECONDS   (or monotonic=SECONDS,boottime=SECONDS)
+Privileges
+      --cap-add CAP   --cap-drop CAP   change the 11 that are kept; ALL, NONE
+      --allow-new-privs    let set-user-id programs have their effect
+Life
+      --timeout TIME       kill the box after TIME (10, 1.5s, 200ms, 2m, 1h)
+      --start-timeout TIME give up if the program is not executed by then
+      --survive            do not kill the box when clonebox dies
+Looking
+      --explain[=json]     print the plan, do nothing
+      --timings[=FILE]     print how long each step took
+      --report FILE|FD     write JSON about the end of the box
+  -h, --help   -V, --version
+
+Exit code: the command's; 128+N after signal N; 127 not found; 126 not executable;
+125 clonebox failed; 124 time is up. SIGINT or SIGTERM twice in a second kills.
+On the host's own files, and as root, a box is a view of its own and no security
+boundary. With a user namespace (--userns auto) root inside is not root outside.
+";
+
+/// Version, commit, target.
+pub(crate) fn version() -> String {
+    let (version, commit, target) = (
+        env!("CARGO_PKG_VERSION"),
+        env!("CLONEBOX_COMMIT"),
+        env!("CLONEBOX_TARGET"),
+    );
+    format!("clonebox {version} ({commit}, {target})\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::known;
+
+    #[test]
+    fn help_names_every_option_and_no_other() {
+        let words: Vec<&str> = TEXT
+            .split(|c: char| c.is_whitespace() || "=[,()".contains(c))
+            .collect();
+        for option in known() {
+            assert!(
+                words.contains(&option.long.as_str()),
+                "{} is missing",
+                option.long
+            );
+            if let Some(short) = option.short {
+                assert!(
+                    words.contains(&format!("-{short}").as_str()),
+                    "-{short} is missing"
+                );
+            }
+        }
+        for word in words
+            .iter()
+            .filter(|word| word.starts_with("--") && word.len() > 2)
+        {
+            let there = known().iter().any(|option| option.long == *word);
+            assert!(
+                there || ["--help", "--version"].contains(word),
+                "{word} does not exist"
+            );
+        }
+    }
+
+    #[test]
+    fn help_fits_a_screen() {
+        assert!(TEXT.lines().count() <= 48, "{} lines", TEXT.lines().count());
+        for line in TEXT.lines() {
+            assert!(line.chars().count() <= 82, "{line}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command: words in, a box, its exit code out.
+//!
+//! ```text
+//! args_os ─▶ words (split, normalise) ─▶ Args (argh) ─▶ Spec ─▶ clonebox ─▶ render, exit code
+//! ```
+
+mod args;
+mod convert;
+mod help;
+mod privileges;
+mod render;
+mod report;
+mod suggest;
+mod usage;
+mod words;
+
+use std::env;
+use std::process::ExitCode;
+
+use clonebox::{Command, Outcome, Supervisor};
+
+use args::Args;
+use convert::Options;
+use report::Sink;
+use usage::UsageError;
+use words::Request;
+
+/// What clonebox itself exits with when it fails, as docker does.
+const EXIT_FAILED: u8 = 125;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            render::failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Why there is no exit code of a program.
+#[derive(Debug)]
+enum Failure {
+    /// The words make no sense.
+    Usage(UsageError),
+    /// There is no box.
+    Box(clonebox::Error),
+    /// The command could not do its own part.
+    Io(&'static str, std::io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Box(error) => error.exit_code(),
+            Self::Usage(_) | Self::Io(..) => EXIT_FAILED,
+        }
+    }
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<clonebox::Error> for Failure {
+    fn from(error: clonebox::Error) -> Self {
+        Self::Box(error)
+    }
+}
+
+fn run() -> Result<u8, Failure> {
+    privileges::refuse_set_id()?;
+    let (options, command) = match words::read(env::args_os().skip(1))? {
+        Request::Help => return Ok(render::page(help::TEXT)),
+        Request::Version => return Ok(render::page(&help::version())),
+        Request::Run { options, command } => (Args::parse(&options)?, command),
+    };
+    let options = convert::options(options, command)?;
+    match options.explain {
+        Some(form) => explain(&options, form),
+        None => supervise(options),
+    }
+}
+
+fn explain(options: &Options, form: convert::Form) -> Result<u8, Failure> {
+    let template = Command::from(options.spec.clone()).prepare()?;
+    Ok(match form {
+        convert::Form::Text => render::page(&template.plan().to_string()),
+        convert::Form::Json => render::page(&format!("{:#}\n", template.plan().to_json())),
+    })
+}
+
+fn supervise(options: Options) -> Result<u8, Failure> {
+    let Options {
+        spec,
+        timeout,
+        report,
+        timings,
+        ..
+    } = options;
+    let mut supervisor = Supervisor::new().map_err(|error| Failure::Io("take signals", error))?;
+    if let Some(timeout) = timeout {
+        supervisor.timeout(timeout);
+    }
+    let outcome = start(spec, &supervisor, timings);
+    if let Some(report) = report {
+        report
+            .write(&report::of(&outcome))
+            .map_err(|error| Failure::Io("write the report", error))?;
+    }
+    outcome.map(|outcome| outcome.exit_code())
+}
+
+fn start(
+    spec: clonebox::Spec,
+    supervisor: &Supervisor,
+    timings: Option<Sink>,
+) -> Result<Outcome, Failure> {
+    let mut child = Command::from(spec).spawn()?;
+    privileges::drop_all_but_kill();
+    if let Some((sink, steps)) = timings.zip(child.timings()) {
+        sink.write(&render::timings(&steps))
+            .map_err(|error| Failure::Io("write the timings", error))?;
+    }
+    supervisor
+        .supervise(&mut child, render::notice)
+        .map_err(|error| Failure::Io("wait for the box", error))
+}

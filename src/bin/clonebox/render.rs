@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Everything that the command prints.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use clonebox::{Notice, StepTiming};
+
+use crate::Failure;
+
+/// Prints a page on standard output. A reader that has gone away has read enough.
+pub(crate) fn page(text: &str) -> u8 {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => crate::EXIT_FAILED,
+        _ => 0,
+    }
+}
+
+/// Prints why there is no box.
+pub(crate) fn failure(failure: &Failure) {
+    match failure {
+        Failure::Usage(error) => say(&error.to_string()),
+        Failure::Io(action, error) => say(&format!("cannot {action}: {error}")),
+        Failure::Box(error) => {
+            error.to_string().lines().for_each(say);
+            let detail = error.detail();
+            if !detail.is_empty() {
+                write(&format!("{detail}\n"));
+            }
+        }
+    }
+}
+
+/// Prints what the user may want to know of a running box.
+pub(crate) fn notice(notice: Notice) {
+    match notice {
+        Notice::Ignored(signal) => say(&format!(
+            "the command has no handler for {signal}, which it ignores as PID 1: send it again within a second to kill \
+             the box, or start it with --init"
+        )),
+        Notice::KilledBySecondSignal => say("the box was killed by the second signal"),
+        _ => {}
+    }
+}
+
+/// A table of how long each step took.
+pub(crate) fn timings(steps: &[StepTiming]) -> String {
+    let mut table = String::new();
+    let mut total = std::time::Duration::ZERO;
+    for StepTiming { call, time } in steps {
+        total += *time;
+        // Writing to a String does not fail.
+        let _ = writeln!(table, "{:>10.1} µs  {call}", time.as_secs_f64() * 1e6);
+    }
+    let _ = writeln!(table, "{:>10.1} µs  in all", total.as_secs_f64() * 1e6);
+    table
+}
+
+fn say(line: &str) {
+    write(&format!("clonebox: {line}\n"));
+}
+
+/// Writes to standard error in one piece. There is nowhere to say that it failed.
+fn write(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}

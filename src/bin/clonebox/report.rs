@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `--report` and `--timings`: where they go, and what the report says.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, RawFd};
+
+use clonebox::Outcome;
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+/// A file that was opened before the box is started: what cannot be written is an error before
+/// anything is done, and needs no privilege afterwards.
+#[derive(Debug)]
+pub(crate) struct Sink(File);
+
+impl Sink {
+    /// Opens a file, which is made or emptied; `-` is standard error, a number a descriptor of the
+    /// caller.
+    pub(crate) fn open(word: &str) -> io::Result<Self> {
+        let number = if word == "-" {
+            Ok(2)
+        } else {
+            word.parse::<RawFd>()
+        };
+        let file = match number {
+            Ok(number) if number >= 0 => {
+                // SAFETY: it is only duplicated, which fails if the caller has left no such descriptor.
+                unsafe { BorrowedFd::borrow_raw(number) }
+                    .try_clone_to_owned()?
+                    .into()
+            }
+            _ => File::create(word)?,
+        };
+        Ok(Self(file))
+    }
+
+    pub(crate) fn write(mut self, text: &str) -> io::Result<()> {
+        self.0.write_all(text.as_bytes())
+    }
+}
+
+/// The report about a box, or about a start that failed: then `exit_code` and `error`.
+pub(crate) fn of(outcome: &Result<Outcome, Failure>) -> String {
+    let report: Value = match outcome {
+        Ok(outcome) => outcome.to_json(),
+        Err(failure) => {
+            let error = match failure {
+                Failure::Usage(error) => error.to_string(),
+                Failure::Box(error) => error.to_string(),
+                Failure::Io(action, error) => format!("cannot {action}: {error}"),
+            };
+            json!({ "exit_code": failure.exit_code(), "error": error })
+        }
+    };
+    format!("{report}\n")
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What was meant by an option that does not exist.
+
+use crate::args::Known;
+
+/// Words of docker run that are not needed here, and why.
+const NOT_NEEDED: [(&str, &str); 8] = [
+    ("-i", "standard input is always connected"),
+    (
+        "-t",
+        "a terminal is made when standard input is one (--tty)",
+    ),
+    (
+        "-it",
+        "a terminal is made when standard input is one (--tty)",
+    ),
+    (
+        "-ti",
+        "a terminal is made when standard input is one (--tty)",
+    ),
+    ("--rm", "nothing of a box is ever left"),
+    ("--interactive", "standard input is always connected"),
+    ("--network", "the word here is --net"),
+    ("--cap", "the words here are --cap-add and --cap-drop"),
+];
+
+/// The message for an unknown option.
+pub(crate) fn unknown(word: &str, name: &str, known: &[Known]) -> String {
+    let shown = word.escape_default();
+    if let Some((_, reason)) = NOT_NEEDED
+        .iter()
+        .find(|(not_needed, _)| *not_needed == name)
+    {
+        return format!("there is no option {shown}: {reason}");
+    }
+    match nearest(name, known) {
+        Some(nearest) => format!("there is no option {shown}; did you mean {nearest}?"),
+        None => format!("there is no option {shown}: try clonebox --help"),
+    }
+}
+
+fn nearest<'a>(name: &str, known: &'a [Known]) -> Option<&'a str> {
+    let fixed = ["--help", "--version"];
+    known
+        .iter()
+        .map(|option| option.long.as_str())
+        .chain(fixed)
+        .map(|long| (strsim::osa_distance(long, name), long))
+        .filter(|(distance, long)| *distance <= 1 + long.len() / 5)
+        .min()
+        .map(|(_, long)| long)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::known;
+
+    #[test]
+    fn the_nearest_option_is_named() {
+        let message = |word| unknown(word, word, &known());
+        assert!(message("--hostnam").contains("did you mean --hostname?"));
+        assert!(message("--time-out").contains("did you mean --timeout?"));
+        assert!(message("--frobnicate").contains("clonebox --help"));
+        assert!(message("-it").contains("--tty"));
+    }
+}

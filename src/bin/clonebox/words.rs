@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From the words of the command line to options for argh and the command.
+//!
+//! argh takes no `--option=value`, no optional value and no bytes that are not UTF-8. The command's
+//! words are bytes: so they are split off first.
+
+use std::ffi::OsString;
+
+use crate::args::{Known, Takes, known};
+use crate::suggest;
+use crate::usage::UsageError;
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// `--help`
+    Help,
+    /// `--version`
+    Version,
+    /// A box.
+    Run {
+        /// Long options, each followed by its value if it takes one.
+        options: Vec<String>,
+        /// The command: a program and its arguments.
+        command: Vec<OsString>,
+    },
+}
+
+/// Splits the words at the command, which begins after `--` or with the first word that is no option.
+pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
+    let known = known();
+    let mut words = words.peekable();
+    let mut options = Vec::new();
+    while let Some(word) = words.next_if(|word| is_option(word)) {
+        if word == "--" {
+            break;
+        }
+        let word = utf8(word)?;
+        match word.as_str() {
+            "--help" | "-h" => return Ok(Request::Help),
+            "--version" | "-V" => return Ok(Request::Version),
+            _ => {}
+        }
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (word.as_str(), None),
+        };
+        let option = find(&known, name)
+            .ok_or_else(|| UsageError::new(suggest::unknown(&word, name, &known)))?;
+        options.push(option.long.clone());
+        match (option.takes, value) {
+            (Takes::Nothing, None) => {}
+            (Takes::Nothing, Some(_)) => {
+                return Err(UsageError::new(format!("{name} takes no value")));
+            }
+            (_, Some(value)) => options.push(value),
+            (Takes::Optionally(default), None) => options.push(default.to_owned()),
+            (Takes::Value, None) => match words.next() {
+                Some(value) => options.push(utf8(value)?),
+                None => return Err(UsageError::new(format!("{name} needs a value"))),
+            },
+        }
+    }
+    let command: Vec<OsString> = words.collect();
+    if command.is_empty() {
+        return Err(UsageError::new(
+            "no command: try `clonebox -- /bin/sh`, or `clonebox --help`",
+        ));
+    }
+    Ok(Request::Run { options, command })
+}
+
+fn is_option(word: &OsString) -> bool {
+    let bytes = word.as_encoded_bytes();
+    bytes.starts_with(b"-") && bytes.len() > 1
+}
+
+fn find<'a>(known: &'a [Known], name: &str) -> Option<&'a Known> {
+    let short = name.strip_prefix('-').and_then(|rest| {
+        let mut letters = rest.chars();
+        letters.next().filter(|_| letters.next().is_none())
+    });
+    known
+        .iter()
+        .find(|option| option.long == name || short.is_some() && option.short == short)
+}
+
+fn utf8(word: OsString) -> Result<String, UsageError> {
+    word.into_string().map_err(|word| {
+        let shown = word.as_encoded_bytes().escape_ascii();
+        UsageError::new(format!(
+            "the option {shown} is not UTF-8; only the command and its arguments may be any bytes"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    fn split(words: &[&str]) -> Result<Request, UsageError> {
+        read(words.iter().map(OsString::from))
+    }
+
+    fn run(options: &[&str], command: &[&str]) -> Result<Request, UsageError> {
+        let options = options.iter().map(ToString::to_string).collect();
+        Ok(Request::Run {
+            options,
+            command: command.iter().map(OsString::from).collect(),
+        })
+    }
+
+    #[test]
+    fn the_command_begins_after_two_dashes_or_with_the_first_word_that_is_no_option() {
+        assert_eq!(
+            split(&["--name", "x", "--", "-c"]),
+            run(&["--name", "x"], &["-c"])
+        );
+        assert_eq!(
+            split(&["--init", "sh", "--name"]),
+            run(&["--init"], &["sh", "--name"])
+        );
+        assert_eq!(
+            split(&["-w", "--", "sh"]),
+            run(&["--workdir", "--"], &["sh"])
+        );
+    }
+
+    #[test]
+    fn values_stand_in_the_next_word_or_after_an_equals_sign() {
+        assert_eq!(split(&["--name=x", "sh"]), run(&["--name", "x"], &["sh"]));
+        assert_eq!(
+            split(&["-e", "A=1", "-e=B=2", "sh"]),
+            run(&["--env", "A=1", "--env", "B=2"], &["sh"])
+        );
+        assert_eq!(
+            split(&["--explain", "sh"]),
+            run(&["--explain", "text"], &["sh"])
+        );
+        assert_eq!(
+            split(&["--explain=json", "sh"]),
+            run(&["--explain", "json"], &["sh"])
+        );
+        assert!(split(&["--init=yes", "sh"]).is_err());
+        assert!(split(&["--name"]).is_err());
+    }
+
+    #[test]
+    fn the_commands_words_are_bytes_and_the_options_are_not() {
+        let bytes = || OsString::from_vec(vec![0xff, b'x']);
+        let words = [OsString::from("--"), bytes()];
+        assert_eq!(
+            read(words.into_iter()),
+            Ok(Request::Run {
+                options: vec![],
+                command: vec![bytes()]
+            })
+        );
+        let error = read([OsString::from("--name"), bytes()].into_iter()).unwrap_err();
+        assert!(error.to_string().contains(r"\xffx"), "{error}");
+    }
+
+    #[test]
+    fn help_and_version_are_asked_for_before_the_command_only() {
+        assert_eq!(split(&["--help"]), Ok(Request::Help));
+        assert_eq!(split(&["-V"]), Ok(Request::Version));
+        assert_eq!(split(&["ls", "--help"]), run(&[], &["ls", "--help"]));
+    }
+}

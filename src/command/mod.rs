@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The builder, in the manner of [`std::process::Command`].
+
+mod stdio;
+mod template;
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Output};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+pub use stdio::Stdio;
+pub use template::Template;
+
+use crate::error::Error;
+use crate::spec::{
+    Namespace, Origin, ParentDeath, Redirect, Rlimit, Selection, Setting, Spec, TimeOffset, Tty,
+    User, UserNamespace,
+};
+use crate::supervise::Child;
+
+/// A box to be started: a program, as in [`std::process::Command`], and the walls around it.
+///
+/// Without further words it gets host name, process ids and mounts of its own, keeps few capabilities,
+/// and is killed when the calling process dies. A caller without the right to make namespaces gets a
+/// user namespace in which it is root.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if !clonebox::doc_test_can_launch() { return Ok(()); }
+/// let output = clonebox::Command::new("/bin/sh")
+///     .args(["-c", "hostname; echo $$"])
+///     .hostname("web")
+///     .output()?;
+/// assert_eq!(output.stdout, b"web\n1\n");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Command {
+    spec: Spec,
+    stdio: [Option<Stdio>; 3],
+}
+
+/// A setting whose origin is the method that made it.
+macro_rules! setting {
+    ($method:literal, $value:expr) => {
+        Setting::new($value, Origin::Call(concat!("Command::", $method)))
+    };
+}
+
+impl Command {
+    /// A box around `program`: a path if it contains a `/`, otherwise a name that is looked for in the
+    /// box's PATH.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Spec::new(program.as_ref()).into()
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.spec.exec.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        self.spec
+            .exec
+            .args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets `argv[0]`, which is the program otherwise.
+    pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.spec.exec.arg0 = Some(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        let pair = (name.as_ref().to_owned(), Some(value.as_ref().to_owned()));
+        self.spec.env.changes.push(setting!("env", pair));
+        self
+    }
+
+    /// Leaves out a variable of the environment.
+    pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        let pair: (OsString, Option<OsString>) = (name.as_ref().to_owned(), None);
+        self.spec.env.changes.push(setting!("env_remove", pair));
+        self
+    }
+
+    /// Leaves out the caller's environment, and forgets what was set before.
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.spec.env.clear = Some(Origin::Call("Command::env_clear"));
+        self.spec.env.changes.clear();
+        self
+    }
+
+    /// Sets the working directory: an absolute path in the box.
+    pub fn current_dir(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        self.spec.workdir = Some(setting!("current_dir", path.into()));
+        self
+    }
+
+    /// Sets standard input.
+    pub fn stdin(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stdio[0] = Some(stdio.into());
+        self
+    }
+
+    /// Sets standard output.
+    pub fn stdout(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stdio[1] = Some(stdio.into());
+        self
+    }
+
+    /// Sets standard error.
+    pub fn stderr(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stdio[2] = Some(stdio.into());
+        self
+    }
+
+    /// Names the box; the name is also its host name unless [`hostname`](Self::hostname) sets another.
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
+        self.spec.name = Some(setting!("name", name.into()));
+        self
+    }
+
+    /// Sets the host name: 1 to 64 bytes.
+    pub fn hostname(&mut self, hostname: impl Into<String>) -> &mut Self {
+        self.spec.hostname = Some(setting!("hostname", hostname.into()));
+        self
+    }
+
+    /// Chooses the UTS namespace.
+    pub fn uts(&mut self, namespace: Namespace) -> &mut Self {
+        self.spec.namespaces.uts = setting!("uts", namespace);
+        self
+    }
+
+    /// Chooses the PID namespace.
+    pub fn pid(&mut self, namespace: Namespace) -> &mut Self {
+        self.spec.namespaces.pid = setting!("pid", namespace);
+        self
+    }
+
+    /// Chooses the IPC namespace.
+    pub fn ipc(&mut self, namespace: Namespace) -> &mut Self {
+        self.spec.namespaces.ipc = setting!("ipc", namespace);
+        self
+    }
+
+    /// Chooses the network namespace.
+    pub fn net(&mut self, namespace: Namespace) -> &mut Self {
+        self.spec.namespaces.net = setting!("net", namespace);
+        self
+    }
+
+    /// Chooses the cgroup namespace.
+    pub fn cgroupns(&mut self, namespace: Namespace) -> &mut Self {
+        self.spec.namespaces.cgroup = setting!("cgroupns", namespace);
+        self
+    }
+
+    /// Chooses whether there is a user namespace.
+    pub fn userns(&mut self, namespace: UserNamespace) -> &mut Self {
+        self.spec.namespaces.user = setting!("userns", namespace);
+        self
+    }
+
+    /// Shifts the clocks that count from the boot.
+    pub fn time_offset(&mut self, offset: TimeOffset) -> &mut Self {
+        self.spec.namespaces.time = Some(setting!("time_offset", offset));
+        self
+    }
+
+    /// Keeps a capability more than the default ones.
+    pub fn cap_add(&mut self, capability: Selection) -> &mut Self {
+        self.spec.caps.add.push(setting!("cap_add", capability));
+        self
+    }
+
+    /// Drops a capability of the default ones.
+    pub fn cap_drop(&mut self, capability: Selection) -> &mut Self {
+        self.spec.caps.drop.push(setting!("cap_drop", capability));
+        self
+    }
+
+    /// Runs the program as this user.
+    pub fn user(&mut self, user: User) -> &mut Self {
+        self.spec.user = Some(setting!("user", user));
+        self
+    }
+
+    /// Sets the file mode creation mask: 0 to 0o777.
+    pub fn umask(&mut self, umask: u32) -> &mut Self {
+        self.spec.umask = Some(setting!("umask", umask));
+        self
+    }
+
+    /// Sets a resource limit.
+    pub fn rlimit(&mut self, rlimit: Rlimit) -> &mut Self {
+        self.spec.rlimits.push(setting!("rlimit", rlimit));
+        self
+    }
+
+    /// Sets what is added to the badness of the program when memory runs out: -1000 to 1000.
+    pub fn oom_score_adj(&mut self, adj: i32) -> &mut Self {
+        self.spec.oom_score_adj = Some(setting!("oom_score_adj", adj));
+        self
+    }
+
+    /// Sets the nice value: -20 to 19.
+    pub fn nice(&mut self, nice: i32) -> &mut Self {
+        self.spec.nice = Some(setting!("nice", nice));
+        self
+    }
+
+    /// Passes a descriptor of the caller on under its own number, 3 or higher.
+    pub fn pass_fd(&mut self, fd: RawFd) -> &mut Self {
+        self.spec.fds.push(setting!("pass_fd", fd));
+        self
+    }
+
+    /// Chooses the terminal.
+    pub fn tty(&mut self, tty: Tty) -> &mut Self {
+        self.spec.tty = setting!("tty", tty);
+        self
+    }
+
+    /// Chooses whether execve(2) may still grant privileges.
+    pub fn no_new_privs(&mut self, no_new_privs: bool) -> &mut Self {
+        self.spec.no_new_privs = setting!("no_new_privs", no_new_privs);
+        self
+    }
+
+    /// Chooses what becomes of the box when the calling process dies.
+    pub fn parent_death(&mut self, parent_death: ParentDeath) -> &mut Self {
+        self.spec.parent_death = setting!("parent_death", parent_death);
+        self
+    }
+
+    /// Puts a small init into the box that forwards signals and reaps orphans.
+    pub fn init(&mut self, init: bool) -> &mut Self {
+        self.spec.init = init.then_some(Origin::Call("Command::init"));
+        self
+    }
+
+    /// Limits the time that the set-up may take, until the program is executed.
+    pub fn start_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.spec.start_timeout = Some(setting!("start_timeout", timeout));
+        self
+    }
+
+    /// Chooses whether the time of each step is taken: see [`Child::timings`].
+    pub fn timings(&mut self, timings: bool) -> &mut Self {
+        self.spec.timings = timings;
+        self
+    }
+
+    /// Compiles the command, to be launched any number of times.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Spec`](crate::ErrorKind::Spec), with all that is wrong with it.
+    pub fn prepare(&self) -> Result<Template, Error> {
+        self.prepare_with(&Stdio::inherit(), &Stdio::inherit())
+    }
+
+    fn prepare_with(&self, stdin: &Stdio, output: &Stdio) -> Result<Template, Error> {
+        let [one, two, three] = &self.stdio;
+        let stdio = [(one, stdin), (two, output), (three, output)]
+            .map(|(stdio, default)| stdio.as_ref().unwrap_or(default).clone());
+        let mut spec = self.spec.clone();
+        // A Spec may say that whoever launches it supplies a stream; the command does not.
+        spec.stdio = std::array::from_fn(|stream| match stdio[stream].redirect() {
+            Redirect::Inherit => Redirect::Inherit,
+            Redirect::Supplied => Redirect::Supplied,
+        });
+        Template::new(spec, stdio)
+    }
+
+    /// Starts the box: its program has been executed when this returns. Standard streams are
+    /// inherited unless set otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Of every [`ErrorKind`](crate::ErrorKind). Nothing of the box is left then.
+    pub fn spawn(&self) -> Result<Child, Error> {
+        self.prepare()?.spawn()
+    }
+
+    /// Starts the box and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn status(&self) -> Result<ExitStatus, Error> {
+        self.spawn()?.wait().map_err(|error| waiting(&error))
+    }
+
+    /// Starts the box, waits for its end and collects what it writes. Standard input is empty, and
+    /// output and error are collected, unless set otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn output(&self) -> Result<Output, Error> {
+        let child = self
+            .prepare_with(&Stdio::null(), &Stdio::piped())?
+            .spawn()?;
+        child.wait_with_output().map_err(|error| waiting(&error))
+    }
+
+    /// What starting the box would do, a line for each system call, without doing it.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare).
+    pub fn explain(&self) -> Result<String, Error> {
+        Ok(self.prepare()?.plan().to_string())
+    }
+}
+
+fn waiting(error: &std::io::Error) -> Error {
+    Error::parent(
+        "wait for the box",
+        Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+    )
+}
+
+impl From<Spec> for Command {
+    fn from(spec: Spec) -> Self {
+        Self {
+            spec,
+            stdio: [None, None, None],
+        }
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Ways out. Each one is printed only if a look at the host has confirmed its cause.
+
+use std::ffi::{CStr, OsStr};
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::plan::{HostFacts, Plan, Step, quoted_bare};
+use crate::spec::{Spec, capability_name};
+
+const CAP_SYS_ADMIN: u8 = 21;
+const CAP_SETPCAP: u8 = 8;
+const CAP_SETGID: u8 = 6;
+const CAP_SETUID: u8 = 7;
+const CAP_SYS_NICE: u8 = 23;
+const CAP_SYS_RESOURCE: u8 = 24;
+const CAP_SYS_TIME: u8 = 25;
+
+fn lacks(capability: u8) -> bool {
+    !HostFacts::gather(&Spec::new("/"))
+        .effective
+        .contains(capability)
+}
+
+fn read_number(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+pub(super) fn parent(action: &str, errno: Errno) -> Option<String> {
+    match (action, errno) {
+        ("make a terminal", Errno::ENOENT | Errno::EACCES) if !Path::new("/dev/ptmx").exists() => {
+            Some("there is no /dev/ptmx here: mount devpts, or use --tty=none".to_owned())
+        }
+        (_, Errno::EMFILE) => {
+            Some("this process has too many open files: raise ulimit -n".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Why the kernel makes no namespaces.
+pub(super) fn clone(errno: Errno, plan: &Plan) -> Option<String> {
+    let user = plan.clone.flags & libc::CLONE_NEWUSER as u64 != 0;
+    match errno {
+        Errno::EPERM if !user && lacks(CAP_SYS_ADMIN) => {
+            Some("this process has no CAP_SYS_ADMIN: run with sudo, or leave out --userns host".to_owned())
+        }
+        Errno::EPERM if user && read_number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0) => {
+            Some("user namespaces are for root only here: sysctl kernel.unprivileged_userns_clone=1, or sudo".to_owned())
+        }
+        Errno::EPERM if user && in_chroot() => {
+            Some("this process is in a chroot, where the kernel makes no user namespaces".to_owned())
+        }
+        Errno::EPERM if user && seccomp_mode() == Some(2) => Some(
+            "a seccomp filter is in force here, as in a container, and this process has no CAP_SYS_ADMIN: \
+             start that container with --privileged, or clonebox outside of it"
+                .to_owned(),
+        ),
+        Errno::EPERM if user && lacks(CAP_SYS_ADMIN) => {
+            Some("this process has no CAP_SYS_ADMIN, and the system gives it no user namespace: run with sudo".to_owned())
+        }
+        Errno::EACCES if user && read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1) => {
+            Some("AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or sudo".to_owned())
+        }
+        Errno::ENOSPC if user && read_number("/proc/sys/user/max_user_namespaces") == Some(0) => {
+            Some("user namespaces are turned off: sysctl user.max_user_namespaces".to_owned())
+        }
+        Errno::EAGAIN => {
+            let (limit, _) = getrlimit(Resource::RLIMIT_NPROC).ok()?;
+            (limit != u64::MAX).then(|| format!("this user may have {limit} processes: ulimit -u"))
+        }
+        _ => None,
+    }
+}
+
+/// The root of this process is not the root of its mount namespace.
+fn in_chroot() -> bool {
+    fs::read_to_string("/proc/self/mountinfo").is_ok_and(|table| {
+        !table.is_empty()
+            && !table
+                .lines()
+                .any(|line| line.split(' ').nth(4) == Some("/"))
+    })
+}
+
+fn seccomp_mode() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp:"))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Option<String> {
+    let user = plan.clone.flags & libc::CLONE_NEWUSER as u64 != 0;
+    let missing = |capability| {
+        lacks(capability).then(|| format!("this process has no {}", capability_name(capability)))
+    };
+    match (step.call.name, errno) {
+        ("mount", Errno::EPERM) if user => covered_proc(),
+        ("mount", Errno::ENOENT) if !Path::new("/proc").is_dir() => Some("there is no directory /proc".to_owned()),
+        ("openat" | "write", _) if &*step.action == "set the oom score adjustment" => missing(CAP_SYS_RESOURCE)
+            .map(|reason| format!("{reason}: the score can be raised, not lowered")),
+        ("openat" | "write", Errno::EPERM | Errno::EACCES) if user && &*step.action == "set the clocks' offsets" => None,
+        ("openat", Errno::EACCES) if user && !nix::sys::prctl::get_dumpable().unwrap_or(true) => {
+            Some("this process is not dumpable, so its /proc is root's: is the executable unreadable?".to_owned())
+        }
+        ("openat", Errno::ENOENT) if !Path::new("/proc/self").exists() => Some("/proc is not mounted here".to_owned()),
+        ("unshare", Errno::EINVAL) if !Path::new("/proc/self/ns/time").exists() => {
+            Some("this kernel has no time namespaces (since Linux 5.6)".to_owned())
+        }
+        ("write", Errno::EPERM) if &*step.action == "set the clocks' offsets" => missing(CAP_SYS_TIME),
+        ("close_range", Errno::ENOSYS) => Some("this kernel has no close_range(2): Linux 5.9 or later is needed".to_owned()),
+        ("prlimit64", Errno::EPERM) => {
+            missing(CAP_SYS_RESOURCE).map(|reason| format!("{reason}: a hard limit can be lowered, not raised"))
+        }
+        ("setpriority", Errno::EACCES | Errno::EPERM) => {
+            missing(CAP_SYS_NICE).map(|reason| format!("{reason}: the nice value can be raised, not lowered"))
+        }
+        ("setgroups" | "setresgid", Errno::EPERM) => missing(CAP_SETGID),
+        ("setresuid", Errno::EPERM) => missing(CAP_SETUID),
+        ("setresuid", Errno::EAGAIN) => Some("the user has reached a limit of processes: ulimit -u".to_owned()),
+        ("prctl" | "capset", Errno::EPERM) if !user => missing(CAP_SETPCAP),
+        ("fcntl", Errno::EBADF) => Some("the caller has no such descriptor open".to_owned()),
+        ("chdir", Errno::ENOENT) => spec.workdir.as_ref().and_then(|workdir| missing_parent(&workdir.value)),
+        _ => None,
+    }
+}
+
+/// In a user namespace the kernel mounts /proc only if the host's is all to be seen.
+fn covered_proc() -> Option<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let covered: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|target| target.starts_with("/proc/"))
+        .collect();
+    (!covered.is_empty()).then(|| {
+        format!(
+            "the host's /proc is partly covered here ({}), and the kernel then refuses a new one in a user namespace: \
+             start outside of that container, or with its privileges",
+            covered.join(", ")
+        )
+    })
+}
+
+fn missing_parent(path: &Path) -> Option<String> {
+    let missing = path.ancestors().take_while(|part| !part.exists()).last()?;
+    (missing != path).then(|| {
+        format!(
+            "{} does not exist either",
+            quoted_bare(missing.as_os_str().as_bytes())
+        )
+    })
+}
+
+/// Why a program cannot be executed.
+pub(super) fn exec(candidate: usize, errno: Errno, plan: &Plan) -> Option<String> {
+    let path = plan.exec.candidates.get(candidate)?;
+    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    let shown = quoted_bare(path.as_os_str().as_bytes());
+    match errno {
+        Errno::ENOENT if path.exists() => {
+            let interpreter = interpreter(path)?;
+            let named = quoted_bare(interpreter.as_os_str().as_bytes());
+            (!interpreter.exists())
+                .then(|| format!("{shown} exists; its interpreter {named} does not"))
+        }
+        Errno::ENOENT if plan.exec.candidates.len() > 1 => {
+            let path = plan
+                .exec
+                .envp
+                .strings()
+                .iter()
+                .find_map(|pair| pair.as_bytes().strip_prefix(b"PATH="));
+            Some(match path {
+                Some(path) => format!("PATH is {}", quoted_bare(path)),
+                None => "PATH is not set; the usual directories were searched".to_owned(),
+            })
+        }
+        Errno::EACCES if path.is_dir() => Some(format!("{shown} is a directory")),
+        Errno::EACCES => {
+            let mode = path.metadata().ok()?.permissions().mode();
+            (mode & 0o111 == 0).then(|| {
+                format!(
+                    "nobody may execute {shown} (mode {:03o}): chmod +x",
+                    mode & 0o777
+                )
+            })
+        }
+        Errno::ENOEXEC => {
+            let (begin, _) = head(path)?;
+            (!begin.starts_with(b"#!") && !begin.starts_with(b"\x7fELF"))
+                .then(|| format!("{shown} is neither a program nor a script with a #! line"))
+        }
+        Errno::E2BIG => {
+            let size = |strings: &[std::ffi::CString]| -> usize {
+                strings
+                    .iter()
+                    .map(|one| one.as_bytes_with_nul().len() + size_of::<usize>())
+                    .sum()
+            };
+            let (arguments, environment) = (
+                size(plan.exec.argv.strings()),
+                size(plan.exec.envp.strings()),
+            );
+            let (stack, _) = getrlimit(Resource::RLIMIT_STACK).ok()?;
+            Some(format!(
+                "{arguments} bytes of arguments and {environment} of environment; together the kernel takes at most a \
+                 quarter of ulimit -s ({stack} bytes), and 6 MiB"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// What the kernel executes instead of the file: the interpreter of a script, or the loader that an
+/// ELF file asks for.
+fn interpreter(path: &Path) -> Option<PathBuf> {
+    let (begin, file) = head(path)?;
+    if let Some(line) = begin.strip_prefix(b"#!") {
+        let line = line.split(|&byte| byte == b'\n').next()?;
+        let word = line
+            .trim_ascii_start()
+            .split(|byte| matches!(byte, b' ' | b'\t'))
+            .next()?;
+        return Some(PathBuf::from(OsStr::from_bytes(word)));
+    }
+    loader(&file)
+}
+
+/// The beginning of a file, and as much of it as program headers may be in.
+fn head(path: &Path) -> Option<(Vec<u8>, Vec<u8>)> {
+    /// The kernel looks at as many bytes for a `#!` line (`BINPRM_BUF_SIZE` in `linux/binfmts.h`).
+    const BINPRM_BUF_SIZE: usize = 256;
+    let mut file = Vec::new();
+    fs::File::open(path)
+        .ok()?
+        .take(64 * 1024)
+        .read_to_end(&mut file)
+        .ok()?;
+    Some((file[..file.len().min(BINPRM_BUF_SIZE)].to_vec(), file))
+}
+
+/// The string that a `PT_INTERP` program header of a 64-bit little-endian ELF file points to: elf(5).
+fn loader(file: &[u8]) -> Option<PathBuf> {
+    const PT_INTERP: u64 = 3;
+    let number = |at: usize, length: usize| -> Option<u64> {
+        let bytes = file.get(at..at.checked_add(length)?)?;
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |number, &byte| number << 8 | u64::from(byte)),
+        )
+    };
+    let index = |at: usize, length: usize| usize::try_from(number(at, length)?).ok();
+    if !file.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let (table, size, count) = (index(32, 8)?, index(54, 2)?, index(56, 2)?);
+    let header = (0..count)
+        .filter_map(|entry| table.checked_add(entry.checked_mul(size)?))
+        .find(|&header| number(header, 4) == Some(PT_INTERP))?;
+    let text = file.get(index(header + 8, 8)?..)?;
+    let text = CStr::from_bytes_until_nul(text).ok()?;
+    Some(PathBuf::from(OsStr::from_bytes(text.to_bytes())))
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! PID 1: starts the program, passes signals on to it, reaps orphans, and ends with it.
+//!
+//! Its arguments: the descriptor to report to, the number of candidates, the candidates, argv.
+
+use core::ptr;
+
+use clonebox_child::{Arg, CloneArgs, Entry, Expect, OnError, Shared, Slot, Step, clone};
+
+use crate::Args;
+use crate::kernel::{
+    EINTR, ENOTTY, EXECVE, FCNTL, GETPGID, GETPID, IOCTL, KILL, MMAP, RT_SIGPROCMASK, RT_SIGTIMEDWAIT, SETPGID,
+    SIG_SETMASK, SIGSET_LEN, WAIT4, block_signals, call, exit,
+};
+use crate::report::{self, ENDED, FAILED, STARTED};
+
+const F_SETFD: usize = 2;
+const FD_CLOEXEC: usize = 1;
+const TIOCGPGRP: usize = 0x540f;
+const TIOCSPGRP: usize = 0x5410;
+const WNOHANG: usize = 1;
+const SIGCHLD: i32 = 17;
+/// Signals that say that the init itself is broken: passing them on would blame the program. SIGILL,
+/// SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS.
+const OWN_FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+const CLONE_VM: u64 = 0x100;
+const CLONE_VFORK: u64 = 0x4000;
+const STACK_LEN: usize = 16 * 1024;
+/// The program's process id in the box.
+const PID: Slot = Slot(0);
+
+pub(crate) fn run(args: &Args) -> ! {
+    block_signals();
+    let (Some(report), Some(candidates)) = (args.number(1), args.number(2)) else { exit(125) };
+    call(FCNTL, [report, F_SETFD, FD_CLOEXEC, 0, 0, 0]);
+    let program = match start(args, candidates) {
+        Ok(pid) => pid,
+        Err((candidate, errno)) => {
+            report::send(report, [FAILED, candidate, errno]);
+            exit(127)
+        }
+    };
+    report::send(report, [STARTED, 0, 0]);
+    let status = serve(program);
+    report::send(report, [ENDED, status, 0]);
+    exit(exit_code(status))
+}
+
+/// Passes signals on and reaps until the program has ended; its wait status.
+fn serve(program: u32) -> u32 {
+    let all = u64::MAX;
+    loop {
+        let signal = call(RT_SIGTIMEDWAIT, [(&raw const all).addr(), 0, 0, SIGSET_LEN, 0, 0]);
+        if signal == SIGCHLD as isize {
+            if let Some(status) = reap(program) {
+                return status;
+            }
+        } else if signal > 0 && !OWN_FAULTS.contains(&(signal as i32)) {
+            call(KILL, [program as usize, signal as usize, 0, 0, 0, 0]);
+        }
+    }
+}
+
+/// Waits for all that have ended. One SIGCHLD may stand for many.
+fn reap(program: u32) -> Option<u32> {
+    let mut ended = None;
+    loop {
+        let mut status = 0u32;
+        let pid = call(WAIT4, [usize::MAX, (&raw mut status).addr(), WNOHANG, 0, 0, 0]);
+        match pid {
+            pid if pid == program as isize => ended = Some(status),
+            pid if pid > 0 || pid == -EINTR => {}
+            _ => return ended,
+        }
+    }
+}
+
+/// The code for a wait status: the program's own, or 128+N after signal N.
+fn exit_code(status: u32) -> usize {
+    match status & 0x7f {
+        0 => (status >> 8 & 0xff) as usize,
+        signal => 128 + signal as usize,
+    }
+}
+
+/// A stack for the program's start.
+#[repr(C, align(16))]
+struct Memory {
+    stack: [u8; STACK_LEN],
+    shared: Shared,
+}
+
+/// Starts the program; the candidate that failed and its errno otherwise.
+///
+/// It is the launcher's own way, in small: steps, and a child that interprets them on a stack of its
+/// own while this process waits (`CLONE_VFORK`).
+fn start(args: &Args, candidates: usize) -> Result<u32, (u32, u32)> {
+    let foreground = is_foreground();
+    // The steps before the first execve.
+    let prelude = if foreground { 4 } else { 2 };
+    let count = prelude + candidates;
+    let (Some(memory), Some(steps)) = (map(size_of::<Memory>()), map(count * size_of::<Step>())) else {
+        return Err((0, 12));
+    };
+    let memory: *mut Memory = ptr::with_exposed_provenance_mut(memory);
+    let steps: *mut Step = ptr::with_exposed_provenance_mut(steps);
+    let none = 0u64;
+    let mut length = 0;
+    let mut push = |step: Step| {
+        // SAFETY: the mapping has room for `count` steps, and no more are pushed.
+        unsafe { steps.wrapping_add(length).write(step) };
+        length += 1;
+    };
+    push(step(SETPGID, [Arg::Word(0); 6]));
+    if foreground {
+        push(Step { save: Some(PID), ..step(GETPID, [Arg::Word(0); 6]) });
+        let front = [Arg::Word(0), Arg::Word(TIOCSPGRP), Arg::SlotAddress(PID), Arg::Word(0), Arg::Word(0), Arg::Word(0)];
+        push(Step { on_error: OnError::Ignore(ENOTTY), ..step(IOCTL, front) });
+    }
+    push(step(RT_SIGPROCMASK, words([SIG_SETMASK, (&raw const none).addr(), 0, SIGSET_LEN, 0, 0])));
+    let argv = args.address_from(3 + candidates);
+    for candidate in 0..candidates {
+        let path = args.get(3 + candidate).map_or(0, |path| path.addr());
+        let execve = words([path, argv, args.environment(), 0, 0, 0]);
+        push(Step { on_error: OnError::TryNext, ..step(EXECVE, execve) });
+    }
+    // SAFETY: `count` steps have been written.
+    let steps = unsafe { core::slice::from_raw_parts(steps, count) };
+    // SAFETY: zeros are a valid Shared; the mapping lives as long as this process.
+    let shared = unsafe { &(*memory).shared };
+    shared.reset();
+    let entry = Entry::new(steps, shared, &[]);
+    let args = CloneArgs {
+        flags: CLONE_VM | CLONE_VFORK,
+        exit_signal: SIGCHLD as u64,
+        stack: memory.expose_provenance() as u64,
+        stack_size: STACK_LEN as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: the stack and all that the entry refers to are this function's, which goes on when the
+    // child has left (CLONE_VFORK); signals are blocked.
+    let pid = unsafe { clone(&args, &entry) }.map_err(|errno| (0, errno))?;
+    match shared.report.failure() {
+        Some((step, errno)) => Err((step.saturating_sub(prelude as u32), errno)),
+        None => Ok(pid),
+    }
+}
+
+fn step(number: usize, args: [Arg; 6]) -> Step {
+    Step { number, args, save: None, expect: Expect::Success, on_error: OnError::Fail }
+}
+
+fn words(words: [usize; 6]) -> [Arg; 6] {
+    words.map(Arg::Word)
+}
+
+/// Whether the init has the foreground of a terminal on descriptor 0, to give to the program.
+fn is_foreground() -> bool {
+    let mut group = 0u32;
+    call(IOCTL, [0, TIOCGPGRP, (&raw mut group).addr(), 0, 0, 0]) == 0 && group as isize == call(GETPGID, [0; 6])
+}
+
+/// Zeroed memory: the address.
+fn map(length: usize) -> Option<usize> {
+    const READ_WRITE: usize = 3;
+    const PRIVATE_ANONYMOUS: usize = 0x22;
+    let address = call(MMAP, [0, length, READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX, 0]);
+    (address > 0).then_some(address.cast_unsigned())
+}

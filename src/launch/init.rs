@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The init: a program of its own, of a few KiB, which `build.rs` compiles from `src/init`.
+//!
+//! It must not live in the launcher's memory, which it would share with a box that it serves, nor in
+//! a copy of it. So it is executed from a sealed memfd: memfd_create(2).
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::pipe2;
+
+/// The program.
+pub(crate) static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+const NAME: &CStr = c"clonebox-init";
+
+/// The words of a report, as `src/init/report.rs` writes them.
+const STARTED: u32 = 1;
+const FAILED: u32 = 2;
+const ENDED: u32 = 3;
+
+/// The program in a file that nobody can change.
+pub(crate) fn sealed() -> nix::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // MFD_EXEC (since Linux 6.3) says what older kernels take for granted.
+    let fd = match memfd_create(NAME, flags | MFdFlags::from_bits_retain(libc::MFD_EXEC)) {
+        Err(Errno::EINVAL) => memfd_create(NAME, flags)?,
+        other => other?,
+    };
+    let mut file = File::from(fd);
+    file.write_all(PROGRAM)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+    let seals = SealFlag::F_SEAL_WRITE
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file.into())
+}
+
+/// What the init has said.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// The program runs.
+    Started,
+    /// It could not be executed: the candidate, and its errno.
+    Failed(usize, i32),
+    /// Nothing until the deadline.
+    Late,
+    /// Nothing at all: it is gone.
+    Gone,
+}
+
+/// The parent's end of the pipe that the init reports to.
+#[derive(Debug)]
+pub(crate) struct InitReport(File);
+
+impl InitReport {
+    /// The pipe: the parent's end and the init's.
+    pub(super) fn pipe() -> nix::Result<(Self, OwnedFd)> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        Ok((Self(read.into()), write))
+    }
+
+    /// Waits for the word whether the program has started.
+    pub(super) fn start(&mut self, deadline: Option<Instant>) -> Start {
+        if !readable(self.0.as_fd(), deadline) {
+            return Start::Late;
+        }
+        match self.read() {
+            Some([STARTED, ..]) => Start::Started,
+            Some([FAILED, candidate, errno]) => {
+                Start::Failed(candidate as usize, errno.cast_signed())
+            }
+            _ => Start::Gone,
+        }
+    }
+
+    /// The program's wait status, if the init has seen its end. Call it when the init is dead.
+    pub(crate) fn wait_status(&mut self) -> Option<i32> {
+        // A program that reached into its init may have left the pipe open, and words in it: what is
+        // there is read, nothing is waited for.
+        if !readable(self.0.as_fd(), Some(Instant::now())) {
+            return None;
+        }
+        match self.read() {
+            Some([ENDED, status, _]) => Some(status.cast_signed()),
+            _ => None,
+        }
+    }
+
+    fn read(&mut self) -> Option<[u32; 3]> {
+        let mut words = [[0; 4]; 3];
+        self.0.read_exact(words.as_flattened_mut()).ok()?;
+        Some(words.map(u32::from_ne_bytes))
+    }
+}
+
+fn readable(fd: BorrowedFd<'_>, deadline: Option<Instant>) -> bool {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // Rounded up: a wait of 0 would spin through the last millisecond.
+        let timeout = left.map_or(PollTimeout::NONE, |left| {
+            let up = left.as_nanos().div_ceil(1_000_000);
+            PollTimeout::try_from(up).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+            Ok(0) if left.is_some_and(|left| left.is_zero()) => return false,
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+}

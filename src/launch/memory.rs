@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The memory of one launch: the child's stack, and what it shares with the parent.
+
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
+
+use clonebox_child::Shared;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+
+/// Bytes of the child's stack. It needs less than 1 KiB; see `tests/zone`. Our own limit.
+const STACK_LEN: usize = 16 * 1024;
+/// Bytes below the stack that may not be touched: an overflow is a SIGSEGV, not damage.
+const GUARD_LEN: usize = 64 * 1024;
+/// How many are kept for later launches. Our own limit: as many as may launch at once before some
+/// have to map memory anew.
+const KEPT: usize = 64;
+
+static FREE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+/// A stack and a [`Shared`], both mapped; they go back to the kernel when this is dropped.
+#[derive(Debug)]
+pub(super) struct Memory {
+    stack: Mapping,
+    shared: Mapping,
+}
+
+impl Memory {
+    /// Takes memory that an earlier launch has left, or maps some.
+    pub(super) fn take() -> nix::Result<Self> {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let memory = free.map_or_else(Self::map, Ok)?;
+        memory.shared().reset();
+        Ok(memory)
+    }
+
+    /// Leaves the memory to a later launch. Nobody else may use it any more.
+    pub(super) fn give_back(self) {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < KEPT {
+            free.push(self);
+        }
+    }
+
+    fn map() -> nix::Result<Self> {
+        let private = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK | MapFlags::MAP_POPULATE;
+        let stack = Mapping::new(GUARD_LEN + STACK_LEN, private)?;
+        stack.guard(GUARD_LEN)?;
+        // Shared, so that it stays common where CLONE_VM is turned into a copy (emulators).
+        let shared = Mapping::new(
+            size_of::<Shared>(),
+            MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE,
+        )?;
+        Ok(Self { stack, shared })
+    }
+
+    /// The stack: its lowest address above the guard, and its length.
+    pub(super) fn stack(&self) -> (usize, usize) {
+        (self.stack.start.addr().get() + GUARD_LEN, STACK_LEN)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        // SAFETY:
+        // - the mapping is as long as a Shared and page-aligned, and lives as long as `self`;
+        // - it was zero at first, which is a valid Shared: it is made of atomic integers only.
+        unsafe { self.shared.start.cast::<Shared>().as_ref() }
+    }
+}
+
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<libc::c_void>,
+    length: NonZeroUsize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread.
+unsafe impl Send for Mapping {}
+// SAFETY: what lies in it is reached through `Shared`, whose fields are atomic; the stack is used by
+// the child alone.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(length: usize, flags: MapFlags) -> nix::Result<Self> {
+        let length = NonZeroUsize::new(length).ok_or(nix::Error::EINVAL)?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice changes no other memory.
+        let start = unsafe { mmap_anonymous(None, length, protection, flags) }?;
+        Ok(Self { start, length })
+    }
+
+    /// Makes the first bytes untouchable.
+    fn guard(&self, length: usize) -> nix::Result<()> {
+        // SAFETY: the range begins the mapping and nothing has been put there.
+        unsafe { mprotect(self.start, length, ProtFlags::PROT_NONE) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and with `self` goes the last one who knew of it. It cannot fail.
+        let _ = unsafe { munmap(self.start, self.length.get()) };
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The parent around the clone. It runs a plan and decides nothing.
+//!
+//! ```text
+//! parent                                   child
+//! memory, terminal, descriptors, slots
+//! block all signals
+//! clone(CLONE_VM) ───────────────────────▶ step 1, step 2, …
+//! unblock                                  a step fails: report {step, errno}, exit
+//! futex wait, until the deadline  ◀─────── execve or exit: the kernel clears `running`
+//! report? ── yes ─▶ reap, error
+//!         ── no ──▶ started
+//! ```
+
+mod dumpable;
+mod init;
+mod memory;
+mod probe;
+mod pty;
+mod run;
+mod signals;
+mod spawner;
+mod wait;
+
+pub(crate) use init::{InitReport, sealed as sealed_init};
+pub(crate) use probe::refuse_clone3;
+pub(crate) use pty::peer;
+pub(crate) use run::{Failure, Started, Timings, launch, pidfd_of_process};

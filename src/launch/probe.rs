@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Asking the host for what a plan depends on. By trying, never by the kernel's version.
+
+use std::io::IsTerminal;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::unistd;
+
+use crate::plan::HostFacts;
+use crate::spec::{CapabilitySet, Redirect, Spec, Tty};
+
+static CLONE3_REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether clone3(2) has not been refused in this process.
+fn clone3_works() -> bool {
+    !CLONE3_REFUSED.load(Ordering::Relaxed)
+}
+
+/// Remembers that clone3(2) is missing, too old, or filtered, while clone(2) works.
+pub(crate) fn refuse_clone3() {
+    CLONE3_REFUSED.store(true, Ordering::Relaxed);
+}
+
+impl HostFacts {
+    /// Asks for what the plan of `spec` depends on. It takes some 70 short system calls.
+    pub fn gather(spec: &Spec) -> Self {
+        let (bounding, last_cap) = bounding_set();
+        let terminal = matches!(spec.tty.value, Tty::Auto | Tty::Inherit);
+        let ask = |stream: usize| terminal && spec.stdio[stream] == Redirect::Inherit;
+        let named = spec.name.is_some();
+        Self {
+            clone3: clone3_works(),
+            close_range_cloexec: close_range_cloexec(),
+            uid: unistd::geteuid().as_raw(),
+            gid: unistd::getegid().as_raw(),
+            supplementary_groups: supplementary_groups(),
+            bounding,
+            effective: effective_set(),
+            last_cap,
+            terminals: [
+                ask(0) && std::io::stdin().is_terminal(),
+                ask(1) && std::io::stdout().is_terminal(),
+                ask(2) && std::io::stderr().is_terminal(),
+            ],
+            foreground: terminal
+                && unistd::tcgetpgrp(std::io::stdin())
+                    .is_ok_and(|group| group == unistd::getpgrp()),
+            ignored_signals: ignored_signals(),
+            environment: if spec.env.clear.is_some() {
+                Vec::new()
+            } else {
+                std::env::vars_os().collect()
+            },
+            entropy: if named { 0 } else { entropy() },
+        }
+    }
+}
+
+/// Marks no descriptor: the range is above all that can be.
+fn close_range_cloexec() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        // SAFETY: no descriptor has this number.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_close_range,
+                u32::MAX,
+                u32::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            )
+        };
+        result == 0
+    })
+}
+
+fn supplementary_groups() -> bool {
+    // SAFETY: with a size of 0 nothing is written.
+    unsafe { libc::getgroups(0, ptr::null_mut()) > 0 }
+}
+
+/// The bounding set and the highest capability that the kernel knows: it refuses the next.
+fn bounding_set() -> (CapabilitySet, u8) {
+    let mut set = 0;
+    let mut number = 0u8;
+    while number < 64 {
+        // SAFETY: the call takes numbers and touches no memory.
+        match unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number)) } {
+            0 => {}
+            1 => set |= 1u64 << number,
+            _ => break,
+        }
+        number += 1;
+    }
+    (CapabilitySet(set), number.saturating_sub(1))
+}
+
+/// The effective set of the calling thread: capget(2), for which the caps crate would build a table.
+fn effective_set() -> CapabilitySet {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let mut header = Header {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+    let mut data = [Data::default(); 2];
+    // SAFETY: version 3 of the call fills two structures; all three are ours. It does not fail.
+    unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    CapabilitySet(u64::from(data[0].effective) | u64::from(data[1].effective) << 32)
+}
+
+fn ignored_signals() -> u64 {
+    let ignored = |signal: i32| {
+        let mut action = MaybeUninit::<libc::sigaction>::uninit();
+        // SAFETY: the structure is ours; with no new action nothing changes.
+        if unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } != 0 {
+            return false;
+        }
+        // SAFETY: the call has succeeded and filled it.
+        unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+    };
+    (1..=64)
+        .filter(|&signal| ignored(signal))
+        .fold(0, |set, signal| set | 1 << (signal - 1))
+}
+
+fn entropy() -> u64 {
+    let mut bits = 0u64;
+    // SAFETY: the kernel writes the 8 bytes of `bits`. Where it cannot yet, the name is less random.
+    unsafe {
+        libc::getrandom(
+            (&raw mut bits).cast(),
+            size_of::<u64>(),
+            libc::GRND_NONBLOCK,
+        )
+    };
+    bits
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A new terminal. See pty(7).
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::pty::{Winsize, posix_openpt, unlockpt};
+use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+
+/// Both ends of a new terminal.
+#[derive(Debug)]
+pub(super) struct Pty {
+    /// The end that is relayed.
+    pub(super) ptmx: OwnedFd,
+    /// The end that is the box's terminal.
+    pub(super) pts: OwnedFd,
+}
+
+nix::ioctl_read_bad!(
+    /// The size of a terminal: TIOCGWINSZ(2const).
+    window_size, libc::TIOCGWINSZ, Winsize
+);
+nix::ioctl_write_ptr_bad!(
+    /// Sets it: TIOCSWINSZ(2const).
+    set_window_size, libc::TIOCSWINSZ, Winsize
+);
+
+impl Pty {
+    /// A terminal with the size and the settings of the caller's, if there is one among the standard
+    /// streams.
+    pub(super) fn open() -> nix::Result<Self> {
+        let ptmx = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+        unlockpt(&ptmx)?;
+        let pts = peer(&ptmx)?;
+        for stream in [std::io::stdin().as_raw_fd(), 1, 2] {
+            if copy_settings(stream, &pts).is_ok() {
+                break;
+            }
+        }
+        // SAFETY: into_raw_fd gives up the only owner.
+        let ptmx = unsafe { OwnedFd::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(ptmx)) };
+        Ok(Self { ptmx, pts })
+    }
+}
+
+/// The other end, by TIOCGPTPEER(2const): no path is opened that could be somebody else's.
+pub(crate) fn peer(ptmx: &impl AsRawFd) -> nix::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the call takes flags by value and touches no memory of ours.
+    let fd = Errno::result(unsafe { libc::ioctl(ptmx.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn copy_settings(from: RawFd, to: &OwnedFd) -> nix::Result<()> {
+    // SAFETY: standard streams are open as long as the program runs, or the calls fail with EBADF.
+    let terminal = unsafe { std::os::fd::BorrowedFd::borrow_raw(from) };
+    tcsetattr(to, SetArg::TCSANOW, &tcgetattr(terminal)?)?;
+    let mut size = Winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the structure is ours and the kernel fills it.
+    unsafe { window_size(from, &raw mut size) }?;
+    // SAFETY: the kernel reads the structure.
+    unsafe { set_window_size(to.as_raw_fd(), &raw const size) }?;
+    Ok(())
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! clonebox puts a program into its own Linux namespaces, without fork and without executing itself
+//! again.
+//!
+//! The parent compiles everything into an immutable [`Plan`], calls clone(2) on a stack of its own
+//! making, and the child, which allocates nothing and calls no libc, makes the plan's system calls and
+//! ends in execve(2). A launch costs what the kernel costs, whatever the memory and the threads of the
+//! program that launches.
+//!
+//! ```text
+//! command line ─┐                                                    ┌─ exit status
+//! Rust builder ─┴─▶ Spec ──▶ compile ──▶ Plan ──▶ launch ──▶ child ──┼─▶ supervise
+//!                   what      (pure)     how      clone     steps    └─ {step, errno} ─▶ Error
+//! ```
+//!
+//! Start with [`Command`], which mirrors [`std::process::Command`].
+//!
+//! # Words
+//!
+//! A **box** is a program in namespaces of its own. The **parent** is the process that starts it, the
+//! **child** what clone(2) made until it calls execve(2). A **step** is one system call of the child.
+//! An **origin** is who asked for a value. An **init** is a PID 1 that clonebox supplies. The two ends
+//! of a terminal are **ptmx**, which is relayed, and **pts**, which is the box's.
+//!
+//! # What it is not
+//!
+//! A box of root on the host's own files is an isolated view, not a security boundary: uid 0 owns the
+//! host's files with or without capabilities.
+
+mod command;
+mod error;
+mod launch;
+mod plan;
+mod spec;
+mod supervise;
+
+pub use command::{Command, Stdio, Template};
+pub use error::{Error, ErrorKind, FailedStep};
+pub use plan::{HostFacts, Plan, PlannedStep, compile};
+pub use spec::{
+    Capability, CapabilitySet, Caps, CapsParseError, Env, EnvFileError, Exec, HOST_NAME_MAX,
+    MAX_ARG_STRLEN, Namespace, Namespaces, Origin, ParentDeath, Redirect, Resource, Rlimit,
+    RlimitParseError, Selection, Setting, Spec, TimeOffset, TimeOffsetParseError, Tty, User,
+    UserNamespace, UserParseError, Violation, parse_env_file, random_name,
+};
+pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor, Usage};
+
+/// Whether the examples of this documentation can start a box here.
+#[doc(hidden)]
+pub fn doc_test_can_launch() -> bool {
+    !matches!(Command::new("/bin/true").status(), Err(error) if error.kind() == ErrorKind::Clone)
+}

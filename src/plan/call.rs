@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A system call that can be made and that can be shown.
+//!
+//! Each argument knows both the word that the kernel gets and the text that strace(1) prints for it.
+//! So a new step needs no code in the child and none here: it is one constructor in the file of its
+//! concern.
+
+use std::ffi::{CStr, CString};
+use std::fmt;
+
+use clonebox_child as child;
+use libc::c_long;
+
+use super::exec::Exec;
+use super::step::slot;
+
+/// Names of flags, as the kernel's headers spell them.
+pub(crate) type FlagNames = &'static [(&'static str, u64)];
+
+/// One argument.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// A decimal number.
+    Int(i64),
+    /// An octal number: a mode.
+    Octal(u32),
+    /// A constant with a name.
+    Name(&'static str, usize),
+    /// The number of a capability.
+    Capability(u8),
+    /// Bits with names.
+    Flags(FlagNames, u64),
+    /// A string: the address of its first byte.
+    Text(CString),
+    /// A constant string.
+    Static(&'static CStr),
+    /// A structure that the kernel reads: its address, and how it is shown.
+    Struct(Box<[u8]>, fn(&[u8]) -> String),
+    /// A word that is known at the launch.
+    Slot(child::Slot),
+    /// The address of such a word.
+    SlotAddress(child::Slot),
+    /// No address.
+    Null,
+}
+
+impl Value {
+    fn lower(&self) -> child::Arg {
+        use child::Arg::{Slot, SlotAddress, Word};
+        match self {
+            Self::Int(number) => Word(*number as usize),
+            Self::Octal(mode) => Word(*mode as usize),
+            Self::Name(_, word) => Word(*word),
+            Self::Capability(number) => Word(usize::from(*number)),
+            Self::Flags(_, bits) => Word(*bits as usize),
+            Self::Text(text) => Word(text.as_ptr().expose_provenance()),
+            Self::Static(text) => Word(text.as_ptr().expose_provenance()),
+            Self::Struct(bytes, _) => Word(bytes.as_ptr().expose_provenance()),
+            Self::Slot(slot) => Slot(*slot),
+            Self::SlotAddress(slot) => SlotAddress(*slot),
+            Self::Null => Word(0),
+        }
+    }
+
+    fn show(&self, exec: &Exec, out: &mut impl fmt::Write) -> fmt::Result {
+        match self {
+            Self::Int(number) => write!(out, "{number}"),
+            Self::Octal(mode) => write!(out, "{mode:#03o}").map(drop),
+            Self::Name(name, _) => out.write_str(name),
+            Self::Capability(number) => out.write_str(&crate::spec::capability_name(*number)),
+            Self::Flags(names, bits) => show_flags(names, *bits, out),
+            Self::Text(text) => quote(text.as_bytes(), out),
+            Self::Static(text) => quote(text.to_bytes(), out),
+            Self::Struct(bytes, show) => out.write_str(&show(bytes)),
+            Self::Slot(slot) => exec.show_slot(*slot, out),
+            Self::SlotAddress(slot) => write!(out, "[{}]", slot::name(*slot)),
+            Self::Null => out.write_str("NULL"),
+        }
+    }
+}
+
+/// One system call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Its name in the kernel.
+    pub(crate) name: &'static str,
+    number: c_long,
+    args: [Value; 6],
+    arity: usize,
+    pub(crate) save: Option<child::Slot>,
+    pub(crate) expect: child::Expect,
+    pub(crate) on_error: child::OnError,
+}
+
+impl Call {
+    /// A call with the arguments that it has.
+    pub(crate) fn new<const N: usize>(
+        name: &'static str,
+        number: c_long,
+        args: [Value; N],
+    ) -> Self {
+        let mut given = args.into_iter();
+        Self {
+            name,
+            number,
+            args: std::array::from_fn(|_| given.next().unwrap_or(Value::Null)),
+            arity: N,
+            save: None,
+            expect: child::Expect::Success,
+            on_error: child::OnError::Fail,
+        }
+    }
+
+    pub(crate) fn save(mut self, slot: child::Slot) -> Self {
+        self.save = Some(slot);
+        self
+    }
+
+    pub(crate) fn expect(mut self, expect: child::Expect) -> Self {
+        self.expect = expect;
+        self
+    }
+
+    pub(crate) fn on_error(mut self, on_error: child::OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+
+    /// What the child makes of it. Addresses stay valid as long as the call lives: they are of heap
+    /// memory that is never moved or changed.
+    pub(crate) fn lower(&self) -> child::Step {
+        child::Step {
+            number: self.number as usize,
+            args: std::array::from_fn(|index| self.args[index].lower()),
+            save: self.save,
+            expect: self.expect,
+            on_error: self.on_error,
+        }
+    }
+
+    /// The call as strace(1) prints it, its result left out.
+    pub(crate) fn show(&self, exec: &Exec) -> String {
+        let mut text = format!("{}(", self.name);
+        for (index, arg) in self.args[..self.arity].iter().enumerate() {
+            if index > 0 {
+                text.push_str(", ");
+            }
+            // Writing to a String does not fail.
+            let _ = arg.show(exec, &mut text);
+        }
+        text.push(')');
+        text
+    }
+}
+
+/// Bits by name, joined with `|`; those without one in hexadecimal; `0` for none.
+pub(crate) fn show_flags(names: FlagNames, bits: u64, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut rest = bits;
+    let mut separator = "";
+    for (name, bit) in names {
+        if rest & bit != 0 {
+            write!(out, "{separator}{name}")?;
+            rest &= !bit;
+            separator = "|";
+        }
+    }
+    match (rest, bits) {
+        (_, 0) => out.write_char('0'),
+        (0, _) => Ok(()),
+        _ => write!(out, "{separator}{rest:#x}"),
+    }
+}
+
+/// A string in quotes, with everything escaped that could drive a terminal.
+pub(crate) fn quote(bytes: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
+    write!(out, "\"{}\"", bytes.escape_ascii())
+}
+
+/// [`quote`] as a value.
+pub(crate) fn quoted(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let _ = quote(bytes, &mut text);
+    text
+}
+
+/// Bytes escaped in the same way, without the quotes.
+pub(crate) fn quoted_bare(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_shown_by_name_and_the_rest_in_hexadecimal() {
+        let show = |bits| {
+            let mut text = String::new();
+            show_flags(&[("A", 1), ("B", 2)], bits, &mut text).unwrap();
+            text
+        };
+        assert_eq!(show(3), "A|B");
+        assert_eq!(show(0), "0");
+        assert_eq!(show(0x12), "B|0x10");
+        assert_eq!(show(0x10), "0x10");
+    }
+
+    #[test]
+    fn strings_cannot_drive_a_terminal() {
+        assert_eq!(quoted(b"a\x1b[2J\"\xff"), r#""a\x1b[2J\"\xff""#);
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The parent's death is the box's.
+
+use clonebox_child::Expect;
+
+use super::call::{Call, Value};
+use super::compile::Box;
+use super::step::{Steps, slot};
+use super::user;
+use crate::spec::ParentDeath;
+
+/// SIGKILL when the parent's thread dies, and the end if it has died before. getppid(2) cannot tell:
+/// it is 0 in a new PID namespace. A pidfd can be read from when its process is dead: pidfd_open(2).
+///
+/// SIGKILL, because PID 1 of a namespace ignores every other signal that it has no handler for.
+pub(super) fn arm(the_box: &Box<'_>, steps: &mut Steps) {
+    let setting = &the_box.spec.parent_death;
+    if setting.value == ParentDeath::Survive {
+        return;
+    }
+    let arm = Call::new(
+        "prctl",
+        libc::SYS_prctl,
+        [
+            Value::Name("PR_SET_PDEATHSIG", libc::PR_SET_PDEATHSIG as usize),
+            Value::Name("SIGKILL", libc::SIGKILL as usize),
+        ],
+    );
+    let look = Call::new(
+        "ppoll",
+        libc::SYS_ppoll,
+        [
+            Value::Slot(slot::PARENT),
+            Value::Int(1),
+            Value::Struct(std::boxed::Box::new([0; 16]), |_| {
+                "{tv_sec=0, tv_nsec=0}".to_owned()
+            }),
+            Value::Null,
+            Value::Int(8),
+        ],
+    );
+    steps.push(&setting.origin, "tie the box to its parent's life", arm);
+    steps.push(
+        &setting.origin,
+        "find the parent alive",
+        look.expect(Expect::Zero),
+    );
+}
+
+/// The kernel forgets the signal when ids change: commit_creds in kernel/cred.c.
+pub(super) fn arm_again(the_box: &Box<'_>, steps: &mut Steps) {
+    if user::change(the_box) {
+        arm(the_box, steps);
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Descriptors: the standard streams, those that are passed, and the end of all others.
+//!
+//! A launch needs some descriptors of its own until execve(2) (the parent's pidfd, the init), so
+//! the others are marked to be closed by it rather than closed. Kernels before 5.11 cannot mark a
+//! range: there, and for the descriptor that an init keeps, those of the launch are moved to the
+//! lowest numbers that nobody else wants. Nothing is lost: the child's table is a copy.
+
+use clonebox_child::Slot;
+
+use super::call::{Call, FlagNames, Value};
+use super::compile::Box;
+use super::step::{Steps, slot};
+use crate::spec::{Origin, ParentDeath, Redirect};
+
+const CLOSE_RANGE_FLAGS: FlagNames = &[("CLOSE_RANGE_CLOEXEC", libc::CLOSE_RANGE_CLOEXEC as u64)];
+const DUP_FLAGS: FlagNames = &[("O_CLOEXEC", libc::O_CLOEXEC as u64)];
+const STREAMS: [&str; 3] = ["standard input", "standard output", "standard error"];
+
+/// Numbers that descriptors of the launch have in the child, where they cannot keep their own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Numbers {
+    /// The parent's pidfd.
+    pub(crate) parent: Option<i32>,
+    init: Option<i32>,
+    /// Where the init reports to.
+    pub(crate) report: Option<i32>,
+}
+
+impl Numbers {
+    pub(super) fn new(the_box: &Box<'_>) -> Self {
+        let spec = the_box.spec;
+        let passed = |number: &i32| spec.fds.iter().any(|fd| fd.value == *number);
+        let mut free = (3..).filter(|number| !passed(number));
+        let mut take = |wanted: bool| if wanted { free.next() } else { None };
+        let old = !the_box.facts.close_range_cloexec;
+        Self {
+            report: take(spec.init.is_some()),
+            parent: take(old && spec.parent_death.value != ParentDeath::Survive),
+            init: take(old && spec.init.is_some()),
+        }
+    }
+
+    /// Whether any number is taken: the launch's own ones must then be out of the way.
+    pub(crate) fn any(self) -> bool {
+        self.parent.or(self.init).or(self.report).is_some()
+    }
+}
+
+fn dup(from: Slot, to: i32, flags: i32) -> Call {
+    let args = [
+        Value::Slot(from),
+        Value::Int(i64::from(to)),
+        Value::Flags(DUP_FLAGS, flags as u64),
+    ];
+    Call::new("dup3", libc::SYS_dup3, args)
+}
+
+/// Moves what the launch needs to its number. The first steps: nothing else is opened before.
+pub(super) fn arrange(the_box: &Box<'_>, steps: &mut Steps) {
+    let numbers = the_box.numbers;
+    if let Some(number) = numbers.parent {
+        let call = dup(slot::PARENT_FD, number, libc::O_CLOEXEC);
+        steps.push(
+            &the_box.spec.parent_death.origin,
+            "keep the parent's pidfd",
+            call,
+        );
+    }
+    let Some(init) = &the_box.spec.init else {
+        return;
+    };
+    if let Some(number) = numbers.init {
+        let call = dup(slot::INIT, number, libc::O_CLOEXEC).save(slot::INIT);
+        steps.push(init, "keep the init", call);
+    }
+    if let Some(number) = numbers.report {
+        steps.push(
+            init,
+            "keep the init's report",
+            dup(slot::INIT_REPORT, number, 0),
+        );
+    }
+}
+
+/// Streams that the launch supplies, and those on the new terminal.
+pub(super) fn standard(the_box: &Box<'_>, steps: &mut Steps) {
+    let spec = the_box.spec;
+    for (stream, number) in (0..).take(3).enumerate() {
+        let (from, origin) = if spec.stdio[stream] == Redirect::Supplied {
+            (slot::STDIO[stream], &spec.exec.origin)
+        } else if the_box.on_terminal[stream] {
+            (slot::PTS, &spec.tty.origin)
+        } else {
+            continue;
+        };
+        steps.push(
+            origin,
+            format!("redirect {}", STREAMS[stream]),
+            dup(from, number, 0),
+        );
+    }
+}
+
+/// Ends every descriptor at execve(2) but 0, 1, 2 and those to be passed. One that leaks is the
+/// classic way out (CVE-2024-21626).
+pub(super) fn close(the_box: &Box<'_>, steps: &mut Steps) {
+    let mut stay = Vec::new();
+    for fd in &the_box.spec.fds {
+        let number = i64::from(fd.value);
+        let args = [
+            Value::Int(number),
+            Value::Name("F_SETFD", libc::F_SETFD as usize),
+            Value::Int(0),
+        ];
+        steps.push(
+            &fd.origin,
+            format!("pass descriptor {number}"),
+            Call::new("fcntl", libc::SYS_fcntl, args),
+        );
+        stay.push(number);
+    }
+    let Numbers {
+        parent,
+        init,
+        report,
+    } = the_box.numbers;
+    stay.extend([parent, init, report].into_iter().flatten().map(i64::from));
+    stay.sort_unstable();
+    stay.dedup();
+    let flags = if the_box.facts.close_range_cloexec {
+        libc::CLOSE_RANGE_CLOEXEC
+    } else {
+        0
+    };
+    // A range for each gap between those that stay, and one to the end.
+    let mut first = 3;
+    for number in stay.into_iter().chain([i64::from(u32::MAX) + 1]) {
+        if first < number {
+            let flags = Value::Flags(CLOSE_RANGE_FLAGS, u64::from(flags));
+            let args = [Value::Int(first), Value::Int(number - 1), flags];
+            let call = Call::new("close_range", libc::SYS_close_range, args);
+            steps.push(&Origin::Default, "close other descriptors", call);
+        }
+        first = number + 1;
+    }
+}

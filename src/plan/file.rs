@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Writing to a file of /proc: three calls, three steps.
+
+use std::borrow::Cow;
+
+use super::call::{Call, Value};
+use super::exec::c_string;
+use super::step::{Steps, slot};
+use crate::spec::Origin;
+
+const OPEN_FLAGS: &[(&str, u64)] = &[
+    ("O_WRONLY", libc::O_WRONLY as u64),
+    ("O_CLOEXEC", libc::O_CLOEXEC as u64),
+];
+
+/// Opens `path`, writes `text` in one call, and closes it. `action` says what for.
+pub(super) fn write(
+    origin: &Origin,
+    action: impl Into<Cow<'static, str>>,
+    path: &'static std::ffi::CStr,
+    text: String,
+    steps: &mut Steps,
+) {
+    let action = action.into();
+    let length = Value::Int(text.len() as i64);
+    let open = Call::new(
+        "openat",
+        libc::SYS_openat,
+        [
+            Value::Name("AT_FDCWD", libc::AT_FDCWD as usize),
+            Value::Static(path),
+            Value::Flags(OPEN_FLAGS, (libc::O_WRONLY | libc::O_CLOEXEC) as u64),
+        ],
+    );
+    let text = Value::Text(c_string(text.into_bytes()));
+    let write = Call::new(
+        "write",
+        libc::SYS_write,
+        [Value::Slot(slot::OPENED), text, length],
+    );
+    steps.push(origin, action.clone(), open.save(slot::OPENED));
+    steps.push(origin, action.clone(), write);
+    steps.push(
+        origin,
+        action,
+        Call::new("close", libc::SYS_close, [Value::Slot(slot::OPENED)]),
+    );
+}

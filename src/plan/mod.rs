@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How: a description compiled into system calls.
+//!
+//! [`compile`] is pure and deterministic. What must be asked of the host arrives in [`HostFacts`];
+//! all memory that the child will read is allocated here, and lives as long as the [`Plan`].
+
+mod call;
+mod compile;
+mod explain;
+mod facts;
+mod step;
+
+mod caps;
+mod death;
+mod env;
+mod exec;
+mod fd;
+mod file;
+mod mount;
+mod namespaces;
+mod net;
+mod no_new_privs;
+mod priority;
+mod rlimit;
+mod signal;
+mod time;
+mod tty;
+mod user;
+mod userns;
+mod uts;
+mod workdir;
+
+pub use compile::compile;
+pub use facts::HostFacts;
+pub use step::{Plan, PlannedStep};
+
+pub(crate) use call::{quoted, quoted_bare};
+pub(crate) use signal::name as signal_name;
+pub(crate) use step::{Step, Terminal, slot};

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The clone: which namespaces are new. See clone(2), namespaces(7).
+
+use super::compile::Box;
+use super::step::{CLONE_CLEAR_SIGHAND, CloneCall};
+use crate::spec::{Namespace, Origin};
+
+pub(super) fn clone_call(the_box: &Box<'_>) -> CloneCall {
+    let own = &the_box.spec.namespaces;
+    let mut flags = (libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID) as u64;
+    let mut origins = Vec::with_capacity(7);
+    let mut add = |name, flag: i32, origin: &Origin| {
+        flags |= flag as u64;
+        origins.push((name, origin.clone()));
+    };
+    if let Some(origin) = &the_box.userns {
+        add("user", libc::CLONE_NEWUSER, origin);
+    }
+    add("mount", libc::CLONE_NEWNS, &Origin::Default);
+    for (name, flag, setting) in [
+        ("uts", libc::CLONE_NEWUTS, &own.uts),
+        ("pid", libc::CLONE_NEWPID, &own.pid),
+        ("ipc", libc::CLONE_NEWIPC, &own.ipc),
+        ("net", libc::CLONE_NEWNET, &own.net),
+        ("cgroup", libc::CLONE_NEWCGROUP, &own.cgroup),
+    ] {
+        if setting.value == Namespace::Private {
+            add(name, flag, &setting.origin);
+        }
+    }
+    if the_box.facts.clone3 {
+        flags |= CLONE_CLEAR_SIGHAND;
+    }
+    if the_box.spec.oom_score_adj.is_some() {
+        // The kernel applies a new score to every process that shares the memory, which the parent
+        // does, unless the child is one of vfork(2): __set_oom_adj in fs/proc/base.c.
+        flags |= libc::CLONE_VFORK as u64;
+    }
+    CloneCall {
+        flags,
+        clone3: the_box.facts.clone3,
+        origins,
+    }
+}

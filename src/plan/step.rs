@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The plan: the clone, and the steps after it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use clonebox_child as child;
+
+use super::call::Call;
+use super::exec::Exec;
+use super::fd::Numbers;
+use crate::spec::{Origin, ParentDeath};
+
+/// Words that a launch fills in before the clone, or the child from an earlier step.
+pub(crate) mod slot {
+    use clonebox_child::Slot;
+
+    /// Standard input, output and error, where the launch supplies them.
+    pub(crate) const STDIO: [Slot; 3] = [Slot(0), Slot(1), Slot(2)];
+    /// The box's end of a new terminal.
+    pub(crate) const PTS: Slot = Slot(3);
+    /// The address of the parent's pidfd in a `struct pollfd`.
+    pub(crate) const PARENT: Slot = Slot(4);
+    /// The address of the scratch memory.
+    pub(crate) const SCRATCH: Slot = Slot(5);
+    /// The addresses of argv and envp.
+    pub(crate) const ARGV: Slot = Slot(6);
+    pub(crate) const ENVP: Slot = Slot(7);
+    /// The descriptor that a step has just opened.
+    pub(crate) const OPENED: Slot = Slot(8);
+    /// The process id of the child in its own namespace.
+    pub(crate) const PID: Slot = Slot(9);
+    /// The sealed program of the init, and where it reports to.
+    pub(crate) const INIT: Slot = Slot(10);
+    pub(crate) const INIT_REPORT: Slot = Slot(11);
+    /// The parent's pidfd.
+    pub(crate) const PARENT_FD: Slot = Slot(12);
+
+    /// How a slot is shown where strace(1) would print a number.
+    pub(crate) fn name(slot: Slot) -> &'static str {
+        match slot {
+            PTS => "<pts>",
+            OPENED => "<fd>",
+            SCRATCH => "<buffer>",
+            PID => "<pid>",
+            INIT => "<init>",
+            INIT_REPORT => "<report>",
+            PARENT_FD => "<parent>",
+            Slot(0) => "<stdin>",
+            Slot(1) => "<stdout>",
+            Slot(2) => "<stderr>",
+            _ => "<word>",
+        }
+    }
+}
+
+/// One step: one system call, why it is made, and who asked for it.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) call: Call,
+    /// `<verb> <object>`, as in "cannot mount proc on /proc".
+    pub(crate) action: Cow<'static, str>,
+    pub(crate) origin: Origin,
+}
+
+/// The steps while they are being collected.
+#[derive(Debug, Default)]
+pub(crate) struct Steps(Vec<Step>);
+
+impl Steps {
+    /// Adds a step.
+    pub(crate) fn push(
+        &mut self,
+        origin: &Origin,
+        action: impl Into<Cow<'static, str>>,
+        call: Call,
+    ) {
+        self.0.push(Step {
+            call,
+            action: action.into(),
+            origin: origin.clone(),
+        });
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Step> {
+        self.0
+    }
+}
+
+/// `CLONE_CLEAR_SIGHAND` in `linux/sched.h` (since Linux 5.5); the libc crate's is cut off.
+pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
+
+/// The clone(2) or clone3(2) of a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct CloneCall {
+    /// `CLONE_*` flags, those of the plumbing included.
+    pub(crate) flags: u64,
+    /// Whether it is clone3(2).
+    pub(crate) clone3: bool,
+    /// Who asked for each namespace.
+    pub(crate) origins: Vec<(&'static str, Origin)>,
+}
+
+/// What the launch does about a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Terminal {
+    /// Nothing.
+    None,
+    /// It makes a new one; the supervisor relays it.
+    New,
+    /// The box takes the caller's foreground; the supervisor takes it back.
+    Inherit,
+}
+
+/// A box, compiled: immutable, and good for any number of launches at once.
+pub struct Plan {
+    pub(crate) name: String,
+    pub(crate) clone: CloneCall,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) exec: Exec,
+    /// What the child gets: the calls of `steps`, lowered.
+    pub(crate) code: Vec<child::Step>,
+    pub(crate) terminal: Terminal,
+    pub(crate) parent_death: ParentDeath,
+    /// A step changes ids, which makes the shared memory undumpable: the launch restores that.
+    pub(crate) changes_ids: bool,
+    pub(crate) numbers: Numbers,
+    pub(crate) init: bool,
+    pub(crate) time_namespace: bool,
+    pub(crate) start_timeout: Option<Duration>,
+    pub(crate) timings: bool,
+}
+
+impl Plan {
+    /// The box's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The steps, in order; the last ones are execve(2), one for each place where the program may be.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = PlannedStep<'_>> + Clone {
+        self.steps
+            .iter()
+            .zip(&self.code)
+            .map(|(step, code)| PlannedStep {
+                plan: self,
+                step,
+                code,
+            })
+    }
+
+    /// Whether the box's first process is PID 1 of a namespace.
+    pub(crate) fn has_pid_1(&self) -> bool {
+        self.clone.flags & libc::CLONE_NEWPID as u64 != 0
+    }
+
+    /// Whether the step of this index, counted from 0, executes the program.
+    pub(crate) fn executes(&self, index: usize) -> bool {
+        self.steps
+            .get(index)
+            .is_some_and(|step| step.call.name.starts_with("execve"))
+    }
+
+    pub(crate) fn show(&self, step: &Step) -> String {
+        step.call.show(&self.exec)
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("name", &self.name)
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A step of a plan, to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct PlannedStep<'a> {
+    plan: &'a Plan,
+    step: &'a Step,
+    code: &'a child::Step,
+}
+
+impl PlannedStep<'_> {
+    /// What it does: a verb and an object, as in "mount proc on /proc".
+    pub fn action(&self) -> &str {
+        &self.step.action
+    }
+
+    /// The system call as strace(1) prints it.
+    pub fn call(&self) -> String {
+        self.plan.show(self.step)
+    }
+
+    /// The name of the system call.
+    pub fn name(&self) -> &'static str {
+        self.step.call.name
+    }
+
+    /// Who asked for it.
+    pub fn origin(&self) -> &Origin {
+        &self.step.origin
+    }
+
+    /// The number of the system call on this architecture.
+    pub fn number(&self) -> usize {
+        self.code.number
+    }
+
+    /// The words that the kernel gets; `None` where one is known at the launch only. Together with
+    /// the number they tell this call from any other of the process, which is what a filter needs
+    /// that wants to make it fail.
+    pub fn words(&self) -> [Option<usize>; 6] {
+        self.code.args.map(|arg| match arg {
+            child::Arg::Word(word) => Some(word),
+            child::Arg::Slot(_) | child::Arg::SlotAddress(_) => None,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Session, process group, controlling terminal. See credentials(7), tty_ioctl(4).
+
+use super::call::{Call, Value};
+use super::compile::Box;
+use super::facts::HostFacts;
+use super::step::{Steps, Terminal, slot};
+use crate::spec::{Redirect, Spec, Tty};
+
+/// What becomes of the terminal, and which streams are on a new one.
+pub(super) fn decide(spec: &Spec, facts: &HostFacts) -> (Terminal, [bool; 3]) {
+    let inherited = spec.stdio.map(|stream| stream == Redirect::Inherit);
+    let all = |these: [bool; 3], those: [bool; 3]| {
+        std::array::from_fn(|stream| these[stream] && those[stream])
+    };
+    match spec.tty.value {
+        Tty::New => (Terminal::New, inherited),
+        Tty::Auto if inherited[0] && facts.terminals[0] => {
+            (Terminal::New, all(inherited, facts.terminals))
+        }
+        Tty::Inherit if facts.terminals[0] => (Terminal::Inherit, [false; 3]),
+        Tty::Auto | Tty::Inherit | Tty::None => (Terminal::None, [false; 3]),
+    }
+}
+
+pub(super) fn session(the_box: &Box<'_>, steps: &mut Steps) {
+    match the_box.terminal {
+        Terminal::None => new_session(the_box, steps),
+        Terminal::New => {
+            new_session(the_box, steps);
+            take(the_box, steps);
+        }
+        Terminal::Inherit => foreground(the_box, steps),
+    }
+}
+
+/// A session of its own has no controlling terminal, and so no way to push input into the caller's
+/// (TIOCSTI: CVE-2017-5226).
+fn new_session(the_box: &Box<'_>, steps: &mut Steps) {
+    let origin = &the_box.spec.tty.origin;
+    steps.push(
+        origin,
+        "begin a session",
+        Call::new("setsid", libc::SYS_setsid, []),
+    );
+}
+
+/// Makes the new terminal the session's, and gives it to whom the program runs as.
+fn take(the_box: &Box<'_>, steps: &mut Steps) {
+    let origin = &the_box.spec.tty.origin;
+    let control = Call::new(
+        "ioctl",
+        libc::SYS_ioctl,
+        [
+            Value::Slot(slot::PTS),
+            Value::Name("TIOCSCTTY", libc::TIOCSCTTY as usize),
+            Value::Int(0),
+        ],
+    );
+    steps.push(origin, "make the new terminal the controlling one", control);
+    if let (Some(user), None) = (&the_box.spec.user, &the_box.userns) {
+        let own = Call::new(
+            "fchown",
+            libc::SYS_fchown,
+            [
+                Value::Slot(slot::PTS),
+                Value::Int(i64::from(user.value.uid)),
+                Value::Int(-1),
+            ],
+        );
+        steps.push(&user.origin, "give the new terminal to the user", own);
+    }
+}
+
+/// A process group of its own on the caller's terminal. Without it a shell inside sees a foreground
+/// group that it cannot name, and ends with an error.
+fn foreground(the_box: &Box<'_>, steps: &mut Steps) {
+    let origin = &the_box.spec.tty.origin;
+    let group = Call::new("setpgid", libc::SYS_setpgid, [Value::Int(0), Value::Int(0)]);
+    steps.push(origin, "begin a process group", group);
+    if !the_box.facts.foreground {
+        return;
+    }
+    let pid = Call::new("getpid", libc::SYS_getpid, []).save(slot::PID);
+    let front = Call::new(
+        "ioctl",
+        libc::SYS_ioctl,
+        [
+            Value::Int(0),
+            Value::Name("TIOCSPGRP", libc::TIOCSPGRP as usize),
+            Value::SlotAddress(slot::PID),
+        ],
+    );
+    steps.push(origin, "ask for the process group's number", pid);
+    steps.push(origin, "take the terminal's foreground", front);
+}

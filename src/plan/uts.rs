@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The host name. See sethostname(2).
+
+use super::call::{Call, Value};
+use super::compile::Box;
+use super::exec::c_string;
+use super::step::Steps;
+use crate::spec::{Namespace, Origin};
+
+pub(super) fn names(the_box: &Box<'_>, steps: &mut Steps) {
+    let spec = the_box.spec;
+    if spec.namespaces.uts.value == Namespace::Host {
+        return;
+    }
+    let (hostname, origin) = match (&spec.hostname, &spec.name) {
+        (Some(hostname), _) => (&hostname.value, &hostname.origin),
+        (None, Some(name)) => (&name.value, &name.origin),
+        (None, None) => (&the_box.name, &Origin::Default),
+    };
+    let text = c_string(hostname.clone().into_bytes());
+    let length = Value::Int(text.as_bytes().len() as i64);
+    let call = Call::new(
+        "sethostname",
+        libc::SYS_sethostname,
+        [Value::Text(text), length],
+    );
+    steps.push(origin, "set the host name", call);
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What can be wrong with a description by itself. All of it is reported at once.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::uts::{HOST_NAME_MAX, is_name};
+use super::{MAX_ARG_STRLEN, Namespace, Origin, Spec, Tty};
+
+/// One thing that is wrong with a [`Spec`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What is wrong, and what would be right.
+    pub reason: String,
+    /// Who asked for it.
+    pub origin: Origin,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.reason)
+    }
+}
+
+struct Violations(Vec<Violation>);
+
+impl Violations {
+    fn check(&mut self, fine: bool, origin: &Origin, reason: impl FnOnce() -> String) {
+        if !fine {
+            self.0.push(Violation {
+                reason: reason(),
+                origin: origin.clone(),
+            });
+        }
+    }
+
+    /// A string for the kernel: no NUL, and not longer than execve(2) takes.
+    fn string(&mut self, bytes: &OsStr, origin: &Origin, what: impl Fn() -> String) {
+        let bytes = bytes.as_bytes();
+        self.check(!bytes.contains(&0), origin, || {
+            format!("{} contains a NUL byte", what())
+        });
+        self.check(bytes.len() < MAX_ARG_STRLEN, origin, || {
+            format!(
+                "{} has {} bytes; the kernel takes at most {}",
+                what(),
+                bytes.len(),
+                MAX_ARG_STRLEN - 1
+            )
+        });
+    }
+}
+
+pub(super) fn validate(spec: &Spec) -> Vec<Violation> {
+    let mut found = Violations(Vec::new());
+    names(spec, &mut found);
+    exec(spec, &mut found);
+    numbers(spec, &mut found);
+    combinations(spec, &mut found);
+    found.0
+}
+
+fn names(spec: &Spec, found: &mut Violations) {
+    if let Some(name) = &spec.name {
+        found.check(is_name(&name.value), &name.origin, || {
+            format!(
+                "the name {:?} is not 1 to {HOST_NAME_MAX} letters, digits, `_`, `.` or `-`, the first a letter or digit",
+                name.value
+            )
+        });
+    }
+    if let Some(hostname) = &spec.hostname {
+        let length = hostname.value.len();
+        found.check(length > 0, &hostname.origin, || {
+            "a host name is not empty".to_owned()
+        });
+        found.check(length <= HOST_NAME_MAX, &hostname.origin, || {
+            format!("the host name has {length} bytes; the kernel takes at most {HOST_NAME_MAX}")
+        });
+        found.check(!hostname.value.contains('\0'), &hostname.origin, || {
+            "the host name contains a NUL byte".to_owned()
+        });
+    }
+}
+
+fn exec(spec: &Spec, found: &mut Violations) {
+    let origin = &spec.exec.origin;
+    found.check(!spec.exec.program.is_empty(), origin, || {
+        "the command is empty".to_owned()
+    });
+    found.string(&spec.exec.program, origin, || "the command".to_owned());
+    for (index, arg) in spec.exec.args.iter().enumerate() {
+        found.string(arg, origin, || format!("argument {}", index + 1));
+    }
+    for change in &spec.env.changes {
+        let (name, value) = &change.value;
+        let shown = || format!("the variable {}", name.display());
+        found.check(!name.is_empty(), &change.origin, || {
+            "a variable has a name".to_owned()
+        });
+        found.check(!name.as_bytes().contains(&b'='), &change.origin, || {
+            format!("{} has a = in its name", shown())
+        });
+        found.string(name, &change.origin, shown);
+        if let Some(value) = value {
+            found.string(value, &change.origin, || {
+                format!("the value of {}", name.display())
+            });
+        }
+    }
+}
+
+fn numbers(spec: &Spec, found: &mut Violations) {
+    if let Some(user) = &spec.user {
+        let fine = user.value.uid != u32::MAX && user.value.gid != u32::MAX;
+        found.check(fine, &user.origin, || {
+            "the id 4294967295 means \"none\" to the kernel".to_owned()
+        });
+    }
+    if let Some(workdir) = &spec.workdir {
+        let path: &Path = &workdir.value;
+        found.check(path.is_absolute(), &workdir.origin, || {
+            format!(
+                "the working directory {:?} does not begin with /",
+                path.display().to_string()
+            )
+        });
+        found.string(path.as_os_str(), &workdir.origin, || {
+            "the working directory".to_owned()
+        });
+    }
+    if let Some(umask) = &spec.umask {
+        found.check(umask.value <= 0o777, &umask.origin, || {
+            "a umask is 000 to 777, octal".to_owned()
+        });
+    }
+    if let Some(adj) = &spec.oom_score_adj {
+        found.check((-1000..=1000).contains(&adj.value), &adj.origin, || {
+            "an oom score adjustment is -1000 to 1000".to_owned()
+        });
+    }
+    if let Some(nice) = &spec.nice {
+        found.check((-20..=19).contains(&nice.value), &nice.origin, || {
+            "a nice value is -20 to 19".to_owned()
+        });
+    }
+    for limit in &spec.rlimits {
+        found.check(limit.value.soft <= limit.value.hard, &limit.origin, || {
+            "the soft limit is above the hard one".to_owned()
+        });
+    }
+    for fd in &spec.fds {
+        found.check(fd.value >= 3, &fd.origin, || {
+            "descriptors from 3 on can be passed; 0, 1 and 2 always are".to_owned()
+        });
+    }
+}
+
+fn combinations(spec: &Spec, found: &mut Violations) {
+    if let (Some(hostname), Namespace::Host) = (&spec.hostname, spec.namespaces.uts.value) {
+        found.check(false, &hostname.origin, || {
+            format!(
+                "the box has no host name of its own ({})",
+                spec.namespaces.uts.origin
+            )
+        });
+    }
+    if let (Some(init), Namespace::Host) = (&spec.init, spec.namespaces.pid.value) {
+        found.check(false, init, || {
+            format!(
+                "an init is PID 1, and the box has no process ids of its own ({})",
+                spec.namespaces.pid.origin
+            )
+        });
+    }
+    let supplied = spec
+        .stdio
+        .iter()
+        .all(|&stream| stream == super::Redirect::Supplied);
+    found.check(
+        !(supplied && spec.tty.value == Tty::New),
+        &spec.tty.origin,
+        || "a new terminal has no stream left to be on: all three are redirected".to_owned(),
+    );
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A handle to a started box, in the manner of [`std::process::Child`].
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::pidfd;
+use super::wait::{Usage, WaitStatus, poll_for};
+use crate::launch::{InitReport, Started, Timings};
+use crate::plan::{Plan, Terminal};
+
+/// A running box, or one that has ended and not been waited for.
+///
+/// As with [`std::process::Child`], dropping the handle neither ends the box nor waits for it.
+#[derive(Debug)]
+pub struct Child {
+    /// The box's standard input, if it was [`Stdio::piped`](crate::Stdio::piped).
+    pub stdin: Option<ChildStdin>,
+    /// The box's standard output, if it was piped.
+    pub stdout: Option<ChildStdout>,
+    /// The box's standard error, if it was piped.
+    pub stderr: Option<ChildStderr>,
+    plan: Arc<Plan>,
+    pid: u32,
+    pidfd: OwnedFd,
+    ptmx: Option<OwnedFd>,
+    init: Option<InitReport>,
+    timings: Option<Timings>,
+    began: Instant,
+    end: Option<(ExitStatus, Usage)>,
+}
+
+/// How long one part of a start took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepTiming {
+    /// What was done: the system call.
+    pub call: String,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl Child {
+    pub(crate) fn new(plan: Arc<Plan>, started: Started) -> Self {
+        let Started {
+            pid,
+            pidfd,
+            ptmx,
+            init,
+            timings,
+            at,
+        } = started;
+        Self {
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            plan,
+            pid,
+            pidfd,
+            ptmx,
+            init,
+            timings,
+            began: at,
+            end: None,
+        }
+    }
+
+    /// The name of the box.
+    pub fn name(&self) -> &str {
+        self.plan.name()
+    }
+
+    /// The process id of the box's first process, as the caller sees it.
+    pub fn id(&self) -> u32 {
+        self.pid
+    }
+
+    /// The box's end of the terminal, seen from outside: what is read from it is what the box prints.
+    /// `None` without [`Tty::New`](crate::Tty::New), or when it was taken before.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.ptmx.take()
+    }
+
+    pub(super) fn terminal(&self) -> Terminal {
+        self.plan.terminal
+    }
+
+    /// Whether the box's first process is PID 1 and has no handler for the signal. With an init in
+    /// between it is the program's business.
+    pub(super) fn ignores(&self, signal: Signal) -> bool {
+        let bit = 1u64 << (signal as i32 - 1);
+        let caught = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+            let set = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigCgt:"))?;
+            u64::from_str_radix(set.trim(), 16).ok()
+        };
+        self.plan.has_pid_1() && !self.plan.init && caught().is_some_and(|set| set & bit == 0)
+    }
+
+    /// When the program was executed.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Sends a signal to the box's first process. As PID 1 it ignores every signal that it has no
+    /// handler for, except SIGKILL and SIGSTOP: pid_namespaces(7).
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a number that is no signal, `EPERM` without the right to. A box that has ended
+    /// and was not waited for takes the signal without effect; afterwards it is `InvalidInput`.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        if self.end.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the box has ended",
+            ));
+        }
+        Ok(pidfd::kill(self.pidfd.as_fd(), signal)?)
+    }
+
+    /// Kills the box: its first process, and with it, if it has process ids of its own, all others.
+    /// A box that has ended already is none the worse for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`signal`](Self::signal).
+    pub fn kill(&mut self) -> io::Result<()> {
+        if self.end.is_some() {
+            Ok(())
+        } else {
+            self.signal(libc::SIGKILL)
+        }
+    }
+
+    /// Waits for the end of the box. Standard input is closed first, so that a program that reads it
+    /// to the end does end.
+    ///
+    /// # Errors
+    ///
+    /// `ECHILD` if the program that uses the library has waited for the process by other means.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        drop(self.stdin.take());
+        loop {
+            match self.poll(0) {
+                Ok(Some(status)) => return Ok(status),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+
+    /// The exit status if the box has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.poll(libc::WNOHANG)
+    }
+
+    fn poll(&mut self, options: i32) -> io::Result<Option<ExitStatus>> {
+        if self.end.is_none() {
+            let Some((status, usage)) = poll_for(&self.pidfd, libc::WEXITED | options)? else {
+                return Ok(None);
+            };
+            self.set_end(status, usage);
+        }
+        Ok(self.end.map(|(status, _)| status))
+    }
+
+    fn set_end(&mut self, status: WaitStatus, usage: Usage) {
+        // The init's own status cannot say that the program was killed by a signal; its report can.
+        let told = self.init.as_mut().and_then(InitReport::wait_status);
+        let status = ExitStatus::from_raw(told.unwrap_or(status.raw()));
+        self.end = Some((status, usage));
+    }
+
+    /// What the box has used; `None` until it has been waited for.
+    pub fn usage(&self) -> Option<Usage> {
+        self.end.map(|(_, usage)| usage)
+    }
+
+    /// How long the clone, each step and the execve took; `None` unless
+    /// [`Command::timings`](crate::Command::timings) asked for it.
+    pub fn timings(&self) -> Option<Vec<StepTiming>> {
+        let Timings { clone, steps, exec } = self.timings.clone()?;
+        let begin = StepTiming {
+            call: self.plan.clone.show(),
+            time: clone,
+        };
+        let calls = self.plan.steps().map(|step| step.call());
+        let between = calls
+            .clone()
+            .zip(&steps)
+            .map(|(call, &time)| StepTiming { call, time });
+        let last = calls
+            .skip(steps.len())
+            .take(1)
+            .map(|call| StepTiming { call, time: exec });
+        Some(std::iter::once(begin).chain(between).chain(last).collect())
+    }
+
+    /// Waits for the end of the box and collects what it writes to its piped streams meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), and those of reading.
+    pub fn wait_with_output(mut self) -> io::Result<Output> {
+        drop(self.stdin.take());
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        let (stdout, stderr) = thread::scope(|scope| {
+            let stderr = scope.spawn(|| read_all(stderr));
+            let stdout = read_all(stdout);
+            (stdout, stderr.join())
+        });
+        let status = self.wait()?;
+        let stderr =
+            stderr.unwrap_or_else(|_| Err(io::Error::other("the reading thread panicked")))?;
+        Ok(Output {
+            status,
+            stdout: stdout?,
+            stderr,
+        })
+    }
+}
+
+fn read_all(stream: Option<impl Read>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// The pidfd of the box's first process: ready to read when it has ended. See pidfd_open(2).
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A started box: waiting, signals, the terminal's relay, the exit status. Nothing here knows how
+//! the box was started.
+
+mod child;
+mod foreground;
+mod guard;
+mod outcome;
+mod pidfd;
+mod relay;
+mod signals;
+mod supervisor;
+mod terminal;
+mod wait;
+
+pub use child::{Child, StepTiming};
+pub use outcome::Outcome;
+pub use supervisor::{Notice, Supervisor};
+pub use wait::Usage;
+
+pub(crate) use pidfd::kill;
+pub(crate) use wait::{WaitStatus, wait_for};

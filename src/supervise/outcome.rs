@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How a supervised box has ended.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::wait::Usage;
+
+/// How a box has ended, and what it has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// The status of its program.
+    pub status: ExitStatus,
+    /// The box was killed because its time was up.
+    pub timed_out: bool,
+    /// From the execution of the program to its end.
+    pub wall: Duration,
+    /// What it has used.
+    pub usage: Usage,
+}
+
+impl Outcome {
+    /// What docker and coreutils would exit with: 124 after a timeout, 128+N after signal N,
+    /// otherwise the program's own code.
+    pub fn exit_code(&self) -> u8 {
+        match (self.timed_out, self.status.code(), self.status.signal()) {
+            (true, ..) => 124,
+            (_, Some(code), _) => (code & 0xff) as u8,
+            (_, None, Some(signal)) => (128 + (signal & 0x7f)) as u8,
+            (_, None, None) => 125,
+        }
+    }
+
+    /// The outcome for a program: an object with `exit_code` (as [`exit_code`](Self::exit_code)),
+    /// `signal` (a number or null), `timed_out`, `wall_s`, `user_s`, `system_s` (seconds) and
+    /// `max_rss_bytes`.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "exit_code": self.exit_code(),
+            "signal": self.status.signal(),
+            "timed_out": self.timed_out,
+            "wall_s": self.wall.as_secs_f64(),
+            "user_s": self.usage.user.as_secs_f64(),
+            "system_s": self.usage.system.as_secs_f64(),
+            "max_rss_bytes": self.usage.max_rss_bytes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(raw: i32, timed_out: bool) -> u8 {
+        let status = ExitStatus::from_raw(raw);
+        Outcome {
+            status,
+            timed_out,
+            wall: Duration::ZERO,
+            usage: Usage::default(),
+        }
+        .exit_code()
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_docker_and_coreutils() {
+        assert_eq!(code(3 << 8, false), 3);
+        assert_eq!(code(libc::SIGKILL, false), 137);
+        assert_eq!(code(libc::SIGSEGV | 0x80, false), 139);
+        assert_eq!(code(libc::SIGKILL, true), 124);
+    }
+}

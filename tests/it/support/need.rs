@@ -1,0 +1,134 @@
+//! What a test needs from the machine. A closed list: each need is probed once, by trying.
+//!
+//! `CLONEBOX_TEST_HAS=root,ptmx` declares what a machine is supposed to have; a declared need that is
+//! missing fails its tests, so that coverage cannot shrink in silence.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use libtest_mimic::Failed;
+
+use super::binary;
+
+/// Something that not every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// Boxes can be started: as root, or with a user namespace.
+    Box,
+    /// The caller is root and may make namespaces without a user namespace.
+    Root,
+    /// The caller is not root.
+    NotRoot,
+    /// User namespaces can be made.
+    Userns,
+    /// There are pseudoterminals.
+    Ptmx,
+    /// Seccomp filters can be installed.
+    Seccomp,
+    /// The kernel has clone3(2) and it is not filtered.
+    Clone3,
+    /// The kernel enters a time namespace at execve(2).
+    TimeNamespace,
+    /// strace(1), and the right to trace.
+    Strace,
+    /// sudo(8) that asks for no password, and an ordinary user to run it: for root.
+    Sudo,
+    /// bash(1).
+    Bash,
+}
+
+const ALL: [(Need, &str); 11] = [
+    (Need::Box, "box"),
+    (Need::Root, "root"),
+    (Need::NotRoot, "notroot"),
+    (Need::Userns, "userns"),
+    (Need::Ptmx, "ptmx"),
+    (Need::Seccomp, "seccomp"),
+    (Need::Clone3, "clone3"),
+    (Need::TimeNamespace, "timens"),
+    (Need::Strace, "strace"),
+    (Need::Sudo, "sudo"),
+    (Need::Bash, "bash"),
+];
+
+impl Need {
+    fn word(self) -> &'static str {
+        ALL.into_iter().find(|(need, _)| *need == self).map_or("?", |(_, word)| word)
+    }
+
+    /// Tries; why not, if not.
+    fn probe(self) -> Result<(), String> {
+        let works = |args: &[&str]| {
+            let output = Command::new(binary()).args(args).stdin(Stdio::null()).output();
+            match output {
+                Ok(output) if output.status.success() => Ok(()),
+                Ok(output) => Err(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("no word").to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let when = |fine: bool, reason: &str| if fine { Ok(()) } else { Err(reason.to_owned()) };
+        let root = nix::unistd::geteuid().is_root();
+        match self {
+            Self::Box => works(&["--", "/bin/true"]),
+            Self::Root => when(root, "not root").and_then(|()| works(&["--userns=host", "--", "/bin/true"])),
+            Self::NotRoot => when(!root, "root"),
+            Self::Userns => works(&["--userns=auto", "--", "/bin/true"]),
+            Self::Ptmx => when(nix::pty::openpty(None, None).is_ok(), "no pseudoterminal can be opened"),
+            Self::Seccomp => {
+                let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+                when(actions.contains("errno") && actions.contains("user_notif"), "the kernel has no seccomp filters")
+            }
+            Self::Clone3 => {
+                // Without arguments it is EINVAL where it exists.
+                // SAFETY: a size of 0 is refused before anything is read.
+                unsafe { libc::syscall(libc::SYS_clone3, std::ptr::null::<u8>(), 0) };
+                when(nix::errno::Errno::last() == nix::errno::Errno::EINVAL, "clone3(2) is missing or filtered")
+            }
+            Self::TimeNamespace => works(&["--time-offset=1", "--", "/bin/true"]),
+            Self::Strace => {
+                let status = Command::new("strace").args(["-o", "/dev/null", "/bin/true"]).stderr(Stdio::null()).status();
+                when(status.is_ok_and(|status| status.success()), "strace is missing, or may not trace")
+            }
+            Self::Sudo => {
+                let status = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
+                when(status.is_ok_and(|status| status.success()), "sudo is missing, or asks for a password")
+            }
+            Self::Bash => when(Path::new("/bin/bash").exists(), "no /bin/bash"),
+        }
+    }
+}
+
+fn probe_once(need: Need) -> Result<(), String> {
+    static KNOWN: Mutex<BTreeMap<Need, Result<(), String>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(need).or_insert_with(|| need.probe()).clone()
+}
+
+/// The needs that the machine is declared to meet. An unknown word is a mistake, not a need.
+fn declared() -> Result<Vec<Need>, Failed> {
+    let words = env::var("CLONEBOX_TEST_HAS").unwrap_or_default();
+    let find = |word: &str| {
+        let known = ALL.into_iter().find(|(_, known)| *known == word);
+        known.map(|(need, _)| need).ok_or_else(|| format!("CLONEBOX_TEST_HAS: there is no need {word:?}").into())
+    };
+    words.split(',').filter(|word| !word.is_empty()).map(find).collect()
+}
+
+/// The first need that the machine does not meet, and why; an error if it was declared to.
+pub(crate) fn missing(needs: &[Need]) -> Result<Option<String>, Failed> {
+    let declared = declared()?;
+    for &need in needs {
+        if let Err(reason) = probe_once(need) {
+            let missing = format!("{}: {reason}", need.word());
+            if declared.contains(&need) {
+                return Err(format!("declared by CLONEBOX_TEST_HAS and missing: {missing}").into());
+            }
+            return Ok(Some(missing));
+        }
+    }
+    Ok(None)
+}
