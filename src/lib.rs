@@ -50,3 +50,8 @@ pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor, Usage};
 pub fn doc_test_can_launch() -> bool {
     !matches!(Command::new("/bin/true").status(), Err(error) if error.kind() == ErrorKind::Clone)
 }
+
+/// The examples of README.md are compiled with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

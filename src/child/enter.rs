@@ -44,8 +44,12 @@ impl Entry {
 /// Makes the steps, one after the other. Leaves by execve(2) or, when a step fails, by
 /// exit_group(2) after a report.
 pub(crate) extern "C" fn enter(entry: &Entry) -> ! {
-    // SAFETY: whoever cloned has promised that all three live until the child has left.
-    let (steps, shared, times) = unsafe { (&*entry.steps, &*entry.shared, &*entry.times) };
+    // SAFETY: whoever cloned has promised that what the entry refers to lives until the child has left.
+    let steps = unsafe { &*entry.steps };
+    // SAFETY: the same.
+    let shared = unsafe { &*entry.shared };
+    // SAFETY: the same.
+    let times = unsafe { &*entry.times };
     let mut times = times.iter();
     if let Some(time) = times.next() {
         record(time);

@@ -154,7 +154,8 @@ pub(crate) fn launch(
 fn start(launch: Launch, deadline: Option<Instant>) -> (Launch, Result<(u32, bool), Errno>) {
     let vfork = launch.plan.clone.flags & libc::CLONE_VFORK as u64 != 0;
     let outlive = launch.plan.parent_death == ParentDeath::Kill && !spawner::is_main_thread();
-    if !outlive && !(vfork && deadline.is_some()) {
+    let here = !outlive && (!vfork || deadline.is_none());
+    if here {
         let result = launch.clone_child();
         return (launch, result.map(|pid| (pid, false)));
     }

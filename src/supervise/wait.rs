@@ -94,7 +94,9 @@ pub(crate) fn poll_for(
     // SAFETY: the same for rusage.
     let usage = unsafe { usage.assume_init() };
     // SAFETY: waitid fills the fields of SIGCHLD, or leaves all of them 0.
-    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    let pid = unsafe { info.si_pid() };
+    // SAFETY: the same.
+    let status = unsafe { info.si_status() };
     let status = match (pid, info.si_code) {
         (0, _) => return Ok(None),
         (_, libc::CLD_EXITED) => WaitStatus::Exited(status),

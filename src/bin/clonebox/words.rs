@@ -31,7 +31,7 @@ pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, Usa
     let known = known();
     let mut words = words.peekable();
     let mut options = Vec::new();
-    while let Some(word) = words.next_if(|word| is_option(word)) {
+    while let Some(word) = words.next_if(is_option) {
         if word == "--" {
             break;
         }
