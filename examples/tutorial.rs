@@ -11,7 +11,13 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut words = env::args_os().skip(1);
     let program = words.next().unwrap_or("/bin/sh".into());
     let supervisor = Supervisor::new()?;
-    let mut child = Command::new(program).args(words).hostname("container").tty(Tty::Auto).spawn()?;
+    let mut child = Command::new(program)
+        .args(words)
+        .hostname("container")
+        .tty(Tty::Auto)
+        .spawn()?;
     let status = supervisor.supervise(&mut child, |_| {})?.status;
-    Ok(ExitCode::from(status.code().unwrap_or(128 + status.signal().unwrap_or(0)) as u8))
+    Ok(ExitCode::from(
+        status.code().unwrap_or(128 + status.signal().unwrap_or(0)) as u8,
+    ))
 }

@@ -2,7 +2,7 @@
 //! Capabilities. See capabilities(7), capset(2).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::Steps;
 use crate::spec::{CapabilitySet, Origin, capability_name};
 
@@ -11,19 +11,19 @@ const VERSION_3: u32 = 0x2008_0522;
 
 /// What the program may have: what it was given, as far as the caller has it. In a new user
 /// namespace the child starts with everything.
-fn kept(the_box: &Box<'_>) -> CapabilitySet {
-    let all = CapabilitySet(u64::MAX >> (63 - the_box.facts.last_cap.min(63)));
-    let limit = if the_box.userns.is_some() {
+fn kept(draft: &Draft<'_>) -> CapabilitySet {
+    let all = CapabilitySet(u64::MAX >> (63 - draft.facts.last_cap.min(63)));
+    let limit = if draft.userns.is_some() {
         all
     } else {
-        the_box.facts.bounding
+        draft.facts.bounding
     };
-    CapabilitySet(the_box.spec.caps.kept().0 & limit.0 & all.0)
+    CapabilitySet(draft.spec.caps.kept().0 & limit.0 & all.0)
 }
 
 /// Who asked for the capabilities to be as they are.
-fn origin<'a>(the_box: &'a Box<'_>) -> &'a Origin {
-    let caps = &the_box.spec.caps;
+fn origin<'a>(draft: &'a Draft<'_>) -> &'a Origin {
+    let caps = &draft.spec.caps;
     caps.drop
         .iter()
         .chain(&caps.add)
@@ -33,18 +33,18 @@ fn origin<'a>(the_box: &'a Box<'_>) -> &'a Origin {
 
 /// Without these no execve(2) can bring a capability back, whoever runs it. Dropping needs
 /// CAP_SETPCAP, so it comes before [`set`].
-pub(super) fn bounding(the_box: &Box<'_>, steps: &mut Steps) {
-    let has = if the_box.userns.is_some() {
+pub(super) fn bounding(draft: &Draft<'_>, steps: &mut Steps) {
+    let has = if draft.userns.is_some() {
         CapabilitySet::ALL
     } else {
-        the_box.facts.bounding
+        draft.facts.bounding
     };
-    let gone = CapabilitySet(has.0 & !kept(the_box).0);
-    for number in gone.numbers(the_box.facts.last_cap) {
+    let gone = CapabilitySet(has.0 & !kept(draft).0);
+    for number in gone.numbers(draft.facts.last_cap) {
         let name = Value::Name("PR_CAPBSET_DROP", libc::PR_CAPBSET_DROP as usize);
         let call = Call::new("prctl", libc::SYS_prctl, [name, Value::Capability(number)]);
         steps.push(
-            origin(the_box),
+            origin(draft),
             "drop a capability from the bounding set",
             call,
         );
@@ -54,14 +54,14 @@ pub(super) fn bounding(the_box: &Box<'_>, steps: &mut Steps) {
 /// Permitted and effective as asked, inheritable and ambient empty (CVE-2022-29162 and its kin).
 ///
 /// A program that does not run as root gets none: the kernel would give it ambient ones only.
-pub(super) fn set(the_box: &Box<'_>, steps: &mut Steps) {
-    let root = the_box
+pub(super) fn set(draft: &Draft<'_>, steps: &mut Steps) {
+    let root = draft
         .spec
         .user
         .as_ref()
         .is_none_or(|user| user.value.uid == 0);
     let kept = if root {
-        kept(the_box)
+        kept(draft)
     } else {
         CapabilitySet::NONE
     };
@@ -98,8 +98,8 @@ pub(super) fn set(the_box: &Box<'_>, steps: &mut Steps) {
             Value::Int(0),
         ],
     );
-    steps.push(origin(the_box), "set the capabilities", capset);
-    steps.push(origin(the_box), "clear the ambient capabilities", clear);
+    steps.push(origin(draft), "set the capabilities", capset);
+    steps.push(origin(draft), "clear the ambient capabilities", clear);
 }
 
 fn show_sets(data: &[u8]) -> String {

@@ -22,60 +22,15 @@
 //! 12. no_new_privs, dispositions, the signal mask, execve(2).
 
 use super::call::Call;
+use super::draft::Draft;
 use super::exec::{self, Exec};
 use super::facts::HostFacts;
-use super::step::{Plan, Steps, Terminal};
+use super::step::{Plan, Steps};
 use super::{
     caps, death, fd, mount, namespaces, net, no_new_privs, priority, rlimit, signal, time, tty,
     user, userns, uts, workdir,
 };
-use crate::spec::{Namespace, Origin, Spec, UserNamespace, Violation, random_name};
-
-const CAP_SYS_ADMIN: u8 = 21;
-
-/// What the phases have to know of each other.
-pub(super) struct Box<'a> {
-    pub(super) spec: &'a Spec,
-    pub(super) facts: &'a HostFacts,
-    pub(super) name: String,
-    /// Who asked for a user namespace, if there is one.
-    pub(super) userns: Option<Origin>,
-    pub(super) terminal: Terminal,
-    /// The streams that the new terminal takes.
-    pub(super) on_terminal: [bool; 3],
-    pub(super) numbers: fd::Numbers,
-}
-
-impl<'a> Box<'a> {
-    fn new(spec: &'a Spec, facts: &'a HostFacts) -> Self {
-        let (terminal, on_terminal) = tty::decide(spec, facts);
-        let user = &spec.namespaces.user;
-        let userns = match user.value {
-            UserNamespace::Auto => true,
-            UserNamespace::IfNeeded => !facts.effective.contains(CAP_SYS_ADMIN),
-            UserNamespace::Host => false,
-        };
-        let mut the_box = Self {
-            spec,
-            facts,
-            numbers: fd::Numbers::default(),
-            name: spec
-                .name
-                .as_ref()
-                .map_or_else(|| random_name(facts.entropy), |name| name.value.clone()),
-            userns: userns.then(|| user.origin.clone()),
-            terminal,
-            on_terminal,
-        };
-        the_box.numbers = fd::Numbers::new(&the_box);
-        the_box
-    }
-
-    /// Whether the box has process ids of its own.
-    pub(super) fn own_pids(&self) -> bool {
-        self.spec.namespaces.pid.value == Namespace::Private
-    }
-}
+use crate::spec::{Spec, Violation};
 
 /// Compiles a description. The same input gives the same plan.
 ///
@@ -87,49 +42,49 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
     if !violations.is_empty() {
         return Err(violations);
     }
-    let the_box = Box::new(spec, facts);
-    let exec = exec::prepare(&the_box);
-    let steps = steps(&the_box, &exec);
+    let draft = Draft::new(spec, facts);
+    let exec = exec::prepare(&draft);
+    let steps = steps(&draft, &exec);
     Ok(Plan {
-        clone: namespaces::clone_call(&the_box),
+        clone: namespaces::clone_call(&draft),
         code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
         steps,
         exec,
-        terminal: the_box.terminal,
+        terminal: draft.terminal,
         parent_death: spec.parent_death.value,
-        changes_ids: user::change(&the_box),
-        numbers: the_box.numbers,
+        changes_ids: user::change(&draft),
+        numbers: draft.numbers,
         init: spec.init.is_some(),
         time_namespace: spec.namespaces.time.is_some(),
         start_timeout: spec.start_timeout.as_ref().map(|timeout| timeout.value),
         timings: spec.timings,
-        name: the_box.name,
+        name: draft.name,
     })
 }
 
-fn steps(the_box: &Box<'_>, exec: &Exec) -> Vec<super::Step> {
+fn steps(draft: &Draft<'_>, exec: &Exec) -> Vec<super::Step> {
     let mut steps = Steps::default();
-    fd::arrange(the_box, &mut steps);
-    death::arm(the_box, &mut steps);
-    userns::map(the_box, &mut steps);
-    time::offsets(the_box, &mut steps);
-    tty::session(the_box, &mut steps);
-    uts::names(the_box, &mut steps);
-    net::loopback(the_box, &mut steps);
-    rlimit::set(the_box, &mut steps);
-    priority::set(the_box, &mut steps);
+    fd::arrange(draft, &mut steps);
+    death::arm(draft, &mut steps);
+    userns::map(draft, &mut steps);
+    time::offsets(draft, &mut steps);
+    tty::session(draft, &mut steps);
+    uts::names(draft, &mut steps);
+    net::loopback(draft, &mut steps);
+    rlimit::set(draft, &mut steps);
+    priority::set(draft, &mut steps);
     mount::private(&mut steps);
-    mount::proc(the_box, &mut steps);
-    fd::standard(the_box, &mut steps);
-    fd::close(the_box, &mut steps);
-    workdir::enter(the_box, &mut steps);
-    caps::bounding(the_box, &mut steps);
-    user::set(the_box, &mut steps);
-    caps::set(the_box, &mut steps);
-    death::arm_again(the_box, &mut steps);
-    no_new_privs::set(the_box, &mut steps);
-    signal::dispositions(the_box, &mut steps);
+    mount::proc(draft, &mut steps);
+    fd::standard(draft, &mut steps);
+    fd::close(draft, &mut steps);
+    workdir::enter(draft, &mut steps);
+    caps::bounding(draft, &mut steps);
+    user::set(draft, &mut steps);
+    caps::set(draft, &mut steps);
+    death::arm_again(draft, &mut steps);
+    no_new_privs::set(draft, &mut steps);
+    signal::dispositions(draft, &mut steps);
     signal::mask(&mut steps);
-    exec::steps(the_box.spec, exec, &mut steps);
+    exec::steps(draft.spec, exec, &mut steps);
     steps.into_vec()
 }

@@ -4,7 +4,7 @@
 use clonebox_child::Expect;
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::{Steps, slot};
 use super::user;
 use crate::spec::ParentDeath;
@@ -13,8 +13,8 @@ use crate::spec::ParentDeath;
 /// it is 0 in a new PID namespace. A pidfd can be read from when its process is dead: pidfd_open(2).
 ///
 /// SIGKILL, because PID 1 of a namespace ignores every other signal that it has no handler for.
-pub(super) fn arm(the_box: &Box<'_>, steps: &mut Steps) {
-    let setting = &the_box.spec.parent_death;
+pub(super) fn arm(draft: &Draft<'_>, steps: &mut Steps) {
+    let setting = &draft.spec.parent_death;
     if setting.value == ParentDeath::Survive {
         return;
     }
@@ -32,9 +32,7 @@ pub(super) fn arm(the_box: &Box<'_>, steps: &mut Steps) {
         [
             Value::Slot(slot::PARENT),
             Value::Int(1),
-            Value::Struct(std::boxed::Box::new([0; 16]), |_| {
-                "{tv_sec=0, tv_nsec=0}".to_owned()
-            }),
+            Value::Struct(Box::new([0; 16]), |_| "{tv_sec=0, tv_nsec=0}".to_owned()),
             Value::Null,
             Value::Int(8),
         ],
@@ -48,8 +46,8 @@ pub(super) fn arm(the_box: &Box<'_>, steps: &mut Steps) {
 }
 
 /// The kernel forgets the signal when ids change: commit_creds in kernel/cred.c.
-pub(super) fn arm_again(the_box: &Box<'_>, steps: &mut Steps) {
-    if user::change(the_box) {
-        arm(the_box, steps);
+pub(super) fn arm_again(draft: &Draft<'_>, steps: &mut Steps) {
+    if user::change(draft) {
+        arm(draft, steps);
     }
 }

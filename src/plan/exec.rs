@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use clonebox_child::{OnError, Slot};
 
 use super::call::{Call, Value, quote, quoted_bare};
-use super::compile::Box;
+use super::draft::Draft;
 use super::env;
 use super::step::{Steps, slot};
 use crate::spec::Spec;
@@ -81,8 +81,8 @@ impl Exec {
 }
 
 /// Prepares what is executed. The strings have been validated: none contains a NUL.
-pub(super) fn prepare(the_box: &Box<'_>) -> Exec {
-    let (spec, facts) = (the_box.spec, the_box.facts);
+pub(super) fn prepare(draft: &Draft<'_>) -> Exec {
+    let (spec, facts) = (draft.spec, draft.facts);
     let environment = env::compose(&spec.env, facts);
     let path = environment.get(OsStr::new("PATH"));
     let candidates = candidates(&spec.exec.program, path.map(OsString::as_os_str));
@@ -91,7 +91,7 @@ pub(super) fn prepare(the_box: &Box<'_>) -> Exec {
         .argv()
         .map(|arg| c_string(arg.as_bytes().to_vec()))
         .collect();
-    if let Some(report) = the_box.numbers.report {
+    if let Some(report) = draft.numbers.report {
         // What the init is told: where to report, how many candidates there are, the candidates, argv.
         let numbers = [report.to_string(), candidates.len().to_string()];
         let numbers = numbers.map(|number| c_string(number.into_bytes()));

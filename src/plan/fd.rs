@@ -9,16 +9,17 @@
 use clonebox_child::Slot;
 
 use super::call::{Call, FlagNames, Value};
-use super::compile::Box;
+use super::draft::Draft;
+use super::facts::HostFacts;
 use super::step::{Steps, slot};
-use crate::spec::{Origin, ParentDeath, Redirect};
+use crate::spec::{Origin, ParentDeath, Redirect, Spec};
 
 const CLOSE_RANGE_FLAGS: FlagNames = &[("CLOSE_RANGE_CLOEXEC", libc::CLOSE_RANGE_CLOEXEC as u64)];
 const DUP_FLAGS: FlagNames = &[("O_CLOEXEC", libc::O_CLOEXEC as u64)];
 const STREAMS: [&str; 3] = ["standard input", "standard output", "standard error"];
 
 /// Numbers that descriptors of the launch have in the child, where they cannot keep their own.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
     /// The parent's pidfd.
     pub(crate) parent: Option<i32>,
@@ -28,12 +29,11 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn new(the_box: &Box<'_>) -> Self {
-        let spec = the_box.spec;
+    pub(super) fn new(spec: &Spec, facts: &HostFacts) -> Self {
         let passed = |number: &i32| spec.fds.iter().any(|fd| fd.value == *number);
         let mut free = (3..).filter(|number| !passed(number));
         let mut take = |wanted: bool| if wanted { free.next() } else { None };
-        let old = !the_box.facts.close_range_cloexec;
+        let old = !facts.close_range_cloexec;
         Self {
             report: take(spec.init.is_some()),
             parent: take(old && spec.parent_death.value != ParentDeath::Survive),
@@ -57,17 +57,17 @@ fn dup(from: Slot, to: i32, flags: i32) -> Call {
 }
 
 /// Moves what the launch needs to its number. The first steps: nothing else is opened before.
-pub(super) fn arrange(the_box: &Box<'_>, steps: &mut Steps) {
-    let numbers = the_box.numbers;
+pub(super) fn arrange(draft: &Draft<'_>, steps: &mut Steps) {
+    let numbers = draft.numbers;
     if let Some(number) = numbers.parent {
         let call = dup(slot::PARENT_FD, number, libc::O_CLOEXEC);
         steps.push(
-            &the_box.spec.parent_death.origin,
+            &draft.spec.parent_death.origin,
             "keep the parent's pidfd",
             call,
         );
     }
-    let Some(init) = &the_box.spec.init else {
+    let Some(init) = &draft.spec.init else {
         return;
     };
     if let Some(number) = numbers.init {
@@ -84,12 +84,12 @@ pub(super) fn arrange(the_box: &Box<'_>, steps: &mut Steps) {
 }
 
 /// Streams that the launch supplies, and those on the new terminal.
-pub(super) fn standard(the_box: &Box<'_>, steps: &mut Steps) {
-    let spec = the_box.spec;
+pub(super) fn standard(draft: &Draft<'_>, steps: &mut Steps) {
+    let spec = draft.spec;
     for (stream, number) in (0..).take(3).enumerate() {
         let (from, origin) = if spec.stdio[stream] == Redirect::Supplied {
             (slot::STDIO[stream], &spec.exec.origin)
-        } else if the_box.on_terminal[stream] {
+        } else if draft.on_terminal[stream] {
             (slot::PTS, &spec.tty.origin)
         } else {
             continue;
@@ -104,9 +104,9 @@ pub(super) fn standard(the_box: &Box<'_>, steps: &mut Steps) {
 
 /// Ends every descriptor at execve(2) but 0, 1, 2 and those to be passed. One that leaks is the
 /// classic way out (CVE-2024-21626).
-pub(super) fn close(the_box: &Box<'_>, steps: &mut Steps) {
+pub(super) fn close(draft: &Draft<'_>, steps: &mut Steps) {
     let mut stay = Vec::new();
-    for fd in &the_box.spec.fds {
+    for fd in &draft.spec.fds {
         let number = i64::from(fd.value);
         let args = [
             Value::Int(number),
@@ -124,11 +124,11 @@ pub(super) fn close(the_box: &Box<'_>, steps: &mut Steps) {
         parent,
         init,
         report,
-    } = the_box.numbers;
+    } = draft.numbers;
     stay.extend([parent, init, report].into_iter().flatten().map(i64::from));
     stay.sort_unstable();
     stay.dedup();
-    let flags = if the_box.facts.close_range_cloexec {
+    let flags = if draft.facts.close_range_cloexec {
         libc::CLOSE_RANGE_CLOEXEC
     } else {
         0

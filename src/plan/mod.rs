@@ -6,6 +6,7 @@
 
 mod call;
 mod compile;
+mod draft;
 mod explain;
 mod facts;
 mod step;

@@ -2,7 +2,7 @@
 //! Mounts. See mount(2), mount_namespaces(7).
 
 use super::call::{Call, FlagNames, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::Steps;
 use crate::spec::Origin;
 
@@ -31,8 +31,8 @@ pub(super) fn private(steps: &mut Steps) {
 }
 
 /// A fresh /proc, which shows the box's processes. Without process ids of its own the host's is right.
-pub(super) fn proc(the_box: &Box<'_>, steps: &mut Steps) {
-    if !the_box.own_pids() {
+pub(super) fn proc(draft: &Draft<'_>, steps: &mut Steps) {
+    if !draft.own_pids() {
         return;
     }
     let call = Call::new(

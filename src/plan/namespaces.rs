@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The clone: which namespaces are new. See clone(2), namespaces(7).
 
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::{CLONE_CLEAR_SIGHAND, CloneCall};
 use crate::spec::{Namespace, Origin};
 
-pub(super) fn clone_call(the_box: &Box<'_>) -> CloneCall {
-    let own = &the_box.spec.namespaces;
+pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
+    let own = &draft.spec.namespaces;
     let mut flags = (libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID) as u64;
     let mut origins = Vec::with_capacity(7);
     let mut add = |name, flag: i32, origin: &Origin| {
         flags |= flag as u64;
         origins.push((name, origin.clone()));
     };
-    if let Some(origin) = &the_box.userns {
+    if let Some(origin) = &draft.userns {
         add("user", libc::CLONE_NEWUSER, origin);
     }
     add("mount", libc::CLONE_NEWNS, &Origin::Default);
@@ -28,17 +28,17 @@ pub(super) fn clone_call(the_box: &Box<'_>) -> CloneCall {
             add(name, flag, &setting.origin);
         }
     }
-    if the_box.facts.clone3 {
+    if draft.facts.clone3 {
         flags |= CLONE_CLEAR_SIGHAND;
     }
-    if the_box.spec.oom_score_adj.is_some() {
+    if draft.spec.oom_score_adj.is_some() {
         // The kernel applies a new score to every process that shares the memory, which the parent
         // does, unless the child is one of vfork(2): __set_oom_adj in fs/proc/base.c.
         flags |= libc::CLONE_VFORK as u64;
     }
     CloneCall {
         flags,
-        clone3: the_box.facts.clone3,
+        clone3: draft.facts.clone3,
         origins,
     }
 }

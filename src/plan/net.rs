@@ -2,7 +2,7 @@
 //! The loopback device of a new network namespace. See netdevice(7).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::{Steps, slot};
 use crate::spec::Namespace;
 
@@ -14,8 +14,8 @@ const SOCKET_TYPE: &[(&str, u64)] = &[
 const IFREQ_LEN: usize = 40;
 
 /// lo is down in a new namespace. Setting its flags needs no reading of them before: it has none yet.
-pub(super) fn loopback(the_box: &Box<'_>, steps: &mut Steps) {
-    let setting = &the_box.spec.namespaces.net;
+pub(super) fn loopback(draft: &Draft<'_>, steps: &mut Steps) {
+    let setting = &draft.spec.namespaces.net;
     if setting.value == Namespace::Host {
         return;
     }
@@ -38,7 +38,7 @@ pub(super) fn loopback(the_box: &Box<'_>, steps: &mut Steps) {
         [
             Value::Slot(slot::OPENED),
             Value::Name("SIOCSIFFLAGS", libc::SIOCSIFFLAGS as usize),
-            Value::Struct(std::boxed::Box::new(ifreq), |_| {
+            Value::Struct(Box::new(ifreq), |_| {
                 "{ifr_name=\"lo\", ifr_flags=IFF_UP|IFF_RUNNING}".to_owned()
             }),
         ],

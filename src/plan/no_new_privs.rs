@@ -2,12 +2,12 @@
 //! No execve(2) of the box gains a privilege.
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::Steps;
 
 /// PR_SET_NO_NEW_PRIVS(2const).
-pub(super) fn set(the_box: &Box<'_>, steps: &mut Steps) {
-    let setting = &the_box.spec.no_new_privs;
+pub(super) fn set(draft: &Draft<'_>, steps: &mut Steps) {
+    let setting = &draft.spec.no_new_privs;
     if !setting.value {
         return;
     }

@@ -2,12 +2,12 @@
 //! Who runs first, and who dies first. See setpriority(2), proc_pid_oom_score_adj(5).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::file;
 use super::step::Steps;
 
-pub(super) fn set(the_box: &Box<'_>, steps: &mut Steps) {
-    if let Some(nice) = &the_box.spec.nice {
+pub(super) fn set(draft: &Draft<'_>, steps: &mut Steps) {
+    if let Some(nice) = &draft.spec.nice {
         let call = Call::new(
             "setpriority",
             libc::SYS_setpriority,
@@ -19,7 +19,7 @@ pub(super) fn set(the_box: &Box<'_>, steps: &mut Steps) {
         );
         steps.push(&nice.origin, "set the nice value", call);
     }
-    if let Some(adj) = &the_box.spec.oom_score_adj {
+    if let Some(adj) = &draft.spec.oom_score_adj {
         let (action, path) = ("set the oom score adjustment", c"/proc/self/oom_score_adj");
         file::write(&adj.origin, action, path, adj.value.to_string(), steps);
     }

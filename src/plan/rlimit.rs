@@ -2,12 +2,12 @@
 //! Resource limits. See setrlimit(2).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::Steps;
 use crate::spec::Rlimit;
 
-pub(super) fn set(the_box: &Box<'_>, steps: &mut Steps) {
-    for limit in &the_box.spec.rlimits {
+pub(super) fn set(draft: &Draft<'_>, steps: &mut Steps) {
+    for limit in &draft.spec.rlimits {
         let Rlimit {
             resource,
             soft,

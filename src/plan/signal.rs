@@ -2,7 +2,7 @@
 //! Dispositions and the mask. See signal(7).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::Steps;
 use crate::spec::Origin;
 
@@ -16,12 +16,12 @@ const SIGACTION_LEN: usize = 32;
 /// ignored, which every program inherits: Rust's runtime ignores SIGPIPE, nohup(1) SIGHUP, a
 /// shell SIGINT for its background jobs. clone(2) keeps handlers as well, and they must be gone
 /// before the mask is: they would run on the parent's memory.
-pub(super) fn dispositions(the_box: &Box<'_>, steps: &mut Steps) {
+pub(super) fn dispositions(draft: &Draft<'_>, steps: &mut Steps) {
     let always = [libc::SIGPIPE, libc::SIGCHLD];
     for signal in 1..=64 {
-        let ignored = the_box.facts.ignored_signals & (1 << (signal - 1)) != 0;
+        let ignored = draft.facts.ignored_signals & (1 << (signal - 1)) != 0;
         let fixed = signal == libc::SIGKILL || signal == libc::SIGSTOP;
-        if fixed || !(ignored || always.contains(&signal) || !the_box.facts.clone3) {
+        if fixed || !(ignored || always.contains(&signal) || !draft.facts.clone3) {
             continue;
         }
         let call = Call::new(
@@ -29,7 +29,7 @@ pub(super) fn dispositions(the_box: &Box<'_>, steps: &mut Steps) {
             libc::SYS_rt_sigaction,
             [
                 Value::Name(name(signal), signal as usize),
-                Value::Struct(std::boxed::Box::new([0; SIGACTION_LEN]), |_| {
+                Value::Struct(Box::new([0; SIGACTION_LEN]), |_| {
                     "{sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}".to_owned()
                 }),
                 Value::Null,
@@ -48,7 +48,7 @@ pub(super) fn mask(steps: &mut Steps) {
         libc::SYS_rt_sigprocmask,
         [
             Value::Name("SIG_SETMASK", libc::SIG_SETMASK as usize),
-            Value::Struct(std::boxed::Box::new([0; SIGSET_LEN]), |_| "[]".to_owned()),
+            Value::Struct(Box::new([0; SIGSET_LEN]), |_| "[]".to_owned()),
             Value::Null,
             Value::Int(SIGSET_LEN as i64),
         ],

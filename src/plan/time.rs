@@ -2,7 +2,7 @@
 //! A time namespace. See time_namespaces(7).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::file;
 use super::step::Steps;
 
@@ -10,8 +10,8 @@ const UNSHARE_FLAGS: &[(&str, u64)] = &[("CLONE_NEWTIME", libc::CLONE_NEWTIME as
 
 /// A new time namespace and its offsets. The namespace is entered at execve(2), because a process
 /// that shares memory cannot change its clocks: they are mapped into it.
-pub(super) fn offsets(the_box: &Box<'_>, steps: &mut Steps) {
-    let Some(setting) = &the_box.spec.namespaces.time else {
+pub(super) fn offsets(draft: &Draft<'_>, steps: &mut Steps) {
+    let Some(setting) = &draft.spec.namespaces.time else {
         return;
     };
     let unshare = Call::new(

@@ -2,7 +2,7 @@
 //! Session, process group, controlling terminal. See credentials(7), tty_ioctl(4).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::facts::HostFacts;
 use super::step::{Steps, Terminal, slot};
 use crate::spec::{Redirect, Spec, Tty};
@@ -23,21 +23,21 @@ pub(super) fn decide(spec: &Spec, facts: &HostFacts) -> (Terminal, [bool; 3]) {
     }
 }
 
-pub(super) fn session(the_box: &Box<'_>, steps: &mut Steps) {
-    match the_box.terminal {
-        Terminal::None => new_session(the_box, steps),
+pub(super) fn session(draft: &Draft<'_>, steps: &mut Steps) {
+    match draft.terminal {
+        Terminal::None => new_session(draft, steps),
         Terminal::New => {
-            new_session(the_box, steps);
-            take(the_box, steps);
+            new_session(draft, steps);
+            take(draft, steps);
         }
-        Terminal::Inherit => foreground(the_box, steps),
+        Terminal::Inherit => foreground(draft, steps),
     }
 }
 
 /// A session of its own has no controlling terminal, and so no way to push input into the caller's
 /// (TIOCSTI: CVE-2017-5226).
-fn new_session(the_box: &Box<'_>, steps: &mut Steps) {
-    let origin = &the_box.spec.tty.origin;
+fn new_session(draft: &Draft<'_>, steps: &mut Steps) {
+    let origin = &draft.spec.tty.origin;
     steps.push(
         origin,
         "begin a session",
@@ -46,8 +46,8 @@ fn new_session(the_box: &Box<'_>, steps: &mut Steps) {
 }
 
 /// Makes the new terminal the session's, and gives it to whom the program runs as.
-fn take(the_box: &Box<'_>, steps: &mut Steps) {
-    let origin = &the_box.spec.tty.origin;
+fn take(draft: &Draft<'_>, steps: &mut Steps) {
+    let origin = &draft.spec.tty.origin;
     let control = Call::new(
         "ioctl",
         libc::SYS_ioctl,
@@ -58,7 +58,7 @@ fn take(the_box: &Box<'_>, steps: &mut Steps) {
         ],
     );
     steps.push(origin, "make the new terminal the controlling one", control);
-    if let (Some(user), None) = (&the_box.spec.user, &the_box.userns) {
+    if let (Some(user), None) = (&draft.spec.user, &draft.userns) {
         let own = Call::new(
             "fchown",
             libc::SYS_fchown,
@@ -74,11 +74,11 @@ fn take(the_box: &Box<'_>, steps: &mut Steps) {
 
 /// A process group of its own on the caller's terminal. Without it a shell inside sees a foreground
 /// group that it cannot name, and ends with an error.
-fn foreground(the_box: &Box<'_>, steps: &mut Steps) {
-    let origin = &the_box.spec.tty.origin;
+fn foreground(draft: &Draft<'_>, steps: &mut Steps) {
+    let origin = &draft.spec.tty.origin;
     let group = Call::new("setpgid", libc::SYS_setpgid, [Value::Int(0), Value::Int(0)]);
     steps.push(origin, "begin a process group", group);
-    if !the_box.facts.foreground {
+    if !draft.facts.foreground {
         return;
     }
     let pid = Call::new("getpid", libc::SYS_getpid, []).save(slot::PID);

@@ -2,26 +2,26 @@
 //! Groups, gid, uid. See credentials(7).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::step::Steps;
 use crate::spec::{Origin, User};
 
 /// Whether a step changes ids. In a user namespace of one id there is nothing to change to: the map
 /// has made the caller who he is to be.
-pub(super) fn change(the_box: &Box<'_>) -> bool {
-    the_box.userns.is_none() && the_box.spec.user.is_some()
+pub(super) fn change(draft: &Draft<'_>) -> bool {
+    draft.userns.is_none() && draft.spec.user.is_some()
 }
 
 /// Supplementary groups go, and the ids change if a user is asked for. The groups go first: without
 /// uid 0 they could not. The calls are the kernel's own: libc's would change every thread of a parent
 /// whose memory the child shares.
-pub(super) fn set(the_box: &Box<'_>, steps: &mut Steps) {
-    if the_box.userns.is_some() {
+pub(super) fn set(draft: &Draft<'_>, steps: &mut Steps) {
+    if draft.userns.is_some() {
         return;
     }
-    let wanted = the_box.spec.user.as_ref();
+    let wanted = draft.spec.user.as_ref();
     let origin = wanted.map_or(&Origin::Default, |user| &user.origin);
-    if wanted.is_some() || the_box.facts.supplementary_groups {
+    if wanted.is_some() || draft.facts.supplementary_groups {
         let groups = Call::new(
             "setgroups",
             libc::SYS_setgroups,

@@ -2,20 +2,20 @@
 //! The host name. See sethostname(2).
 
 use super::call::{Call, Value};
-use super::compile::Box;
+use super::draft::Draft;
 use super::exec::c_string;
 use super::step::Steps;
 use crate::spec::{Namespace, Origin};
 
-pub(super) fn names(the_box: &Box<'_>, steps: &mut Steps) {
-    let spec = the_box.spec;
+pub(super) fn names(draft: &Draft<'_>, steps: &mut Steps) {
+    let spec = draft.spec;
     if spec.namespaces.uts.value == Namespace::Host {
         return;
     }
     let (hostname, origin) = match (&spec.hostname, &spec.name) {
         (Some(hostname), _) => (&hostname.value, &hostname.origin),
         (None, Some(name)) => (&name.value, &name.origin),
-        (None, None) => (&the_box.name, &Origin::Default),
+        (None, None) => (&draft.name, &Origin::Default),
     };
     let text = c_string(hostname.clone().into_bytes());
     let length = Value::Int(text.as_bytes().len() as i64);

@@ -6,18 +6,18 @@ use std::os::unix::ffi::OsStrExt;
 use clonebox_child::{Expect, SCRATCH_LEN};
 
 use super::call::{Call, Value, quoted_bare};
-use super::compile::Box;
+use super::draft::Draft;
 use super::exec::c_string;
 use super::step::{Steps, slot};
 
 /// umask(2), chdir(2), and a look whether the directory is below the root: one that is not is a way
 /// out of it (CVE-2024-21626).
-pub(super) fn enter(the_box: &Box<'_>, steps: &mut Steps) {
-    if let Some(umask) = &the_box.spec.umask {
+pub(super) fn enter(draft: &Draft<'_>, steps: &mut Steps) {
+    if let Some(umask) = &draft.spec.umask {
         let call = Call::new("umask", libc::SYS_umask, [Value::Octal(umask.value)]);
         steps.push(&umask.origin, "set the umask", call);
     }
-    if let Some(workdir) = &the_box.spec.workdir {
+    if let Some(workdir) = &draft.spec.workdir {
         let path = c_string(workdir.value.as_os_str().as_bytes().to_vec());
         let shown = quoted_bare(path.as_bytes());
         let chdir = Call::new("chdir", libc::SYS_chdir, [Value::Text(path)]);

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the phases of a compilation have to know of each other.
+
+use super::facts::HostFacts;
+use super::step::Terminal;
+use super::{fd, tty};
+use crate::spec::{Namespace, Origin, Spec, UserNamespace, random_name};
+
+const CAP_SYS_ADMIN: u8 = 21;
+
+/// A description on its way to a plan, with what was decided once for all phases.
+pub(super) struct Draft<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) facts: &'a HostFacts,
+    pub(super) name: String,
+    /// Who asked for a user namespace, if there is one.
+    pub(super) userns: Option<Origin>,
+    pub(super) terminal: Terminal,
+    /// The streams that the new terminal takes.
+    pub(super) on_terminal: [bool; 3],
+    pub(super) numbers: fd::Numbers,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(spec: &'a Spec, facts: &'a HostFacts) -> Self {
+        let (terminal, on_terminal) = tty::decide(spec, facts);
+        let user = &spec.namespaces.user;
+        let userns = match user.value {
+            UserNamespace::Auto => true,
+            UserNamespace::IfNeeded => !facts.effective.contains(CAP_SYS_ADMIN),
+            UserNamespace::Host => false,
+        };
+        Self {
+            spec,
+            facts,
+            numbers: fd::Numbers::new(spec, facts),
+            name: spec
+                .name
+                .as_ref()
+                .map_or_else(|| random_name(facts.entropy), |name| name.value.clone()),
+            userns: userns.then(|| user.origin.clone()),
+            terminal,
+            on_terminal,
+        }
+    }
+
+    /// Whether the box has process ids of its own.
+    pub(super) fn own_pids(&self) -> bool {
+        self.spec.namespaces.pid.value == Namespace::Private
+    }
+}
