@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The options as they are typed: the one list of them. What they mean is in `convert.rs`.
 
-use argh::{ArgsInfo, FlagInfoKind, FromArgs};
+use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
 
 use crate::usage::UsageError;
 
@@ -120,6 +120,8 @@ pub(crate) struct Known {
     pub(crate) short: Option<char>,
     /// What it takes.
     pub(crate) takes: Takes,
+    /// Whether every value counts, and not the last one only.
+    pub(crate) repeats: bool,
 }
 
 /// Every option there is.
@@ -128,6 +130,7 @@ pub(crate) fn known() -> Vec<Known> {
     let option = |flag: &argh::FlagInfo<'_>| Known {
         long: flag.long.to_owned(),
         short: flag.short,
+        repeats: matches!(flag.optionality, Optionality::Repeating),
         takes: match (&flag.kind, flag.long) {
             (FlagInfoKind::Switch, _) => Takes::Nothing,
             (_, "--explain") => Takes::Optionally("text"),

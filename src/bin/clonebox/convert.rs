@@ -44,8 +44,10 @@ pub(crate) fn options(args: Args, command: Vec<OsString>) -> Result<Options, Usa
         _ => Err("expected --explain or --explain=json"),
     })?;
     let timeout = optional("--timeout", args.timeout.as_deref(), duration)?;
-    let timings = optional("--timings", args.timings.as_deref(), Sink::open)?;
-    let report = optional("--report", args.report.as_deref(), Sink::open)?;
+    // A plan that is only printed makes no file.
+    let file = |word: &Option<String>| word.clone().filter(|_| explain.is_none());
+    let timings = optional("--timings", file(&args.timings).as_deref(), Sink::open)?;
+    let report = optional("--report", file(&args.report).as_deref(), Sink::open)?;
     let mut spec = spec(args, command)?;
     spec.timings = timings.is_some();
     Ok(Options {

@@ -30,7 +30,7 @@ pub(crate) enum Request {
 pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
     let known = known();
     let mut words = words.peekable();
-    let mut options = Vec::new();
+    let mut options: Vec<(String, Option<String>)> = Vec::new();
     while let Some(word) = words.next_if(is_option) {
         if word == "--" {
             break;
@@ -41,25 +41,24 @@ pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, Usa
             "--version" | "-V" => return Ok(Request::Version),
             _ => {}
         }
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (word.as_str(), None),
-        };
-        let option = find(&known, name)
-            .ok_or_else(|| UsageError::new(suggest::unknown(&word, name, &known)))?;
-        options.push(option.long.clone());
-        match (option.takes, value) {
-            (Takes::Nothing, None) => {}
+        let (option, name, value) = find(&known, &word)?;
+        let value = match (option.takes, value) {
+            (Takes::Nothing, None) => None,
             (Takes::Nothing, Some(_)) => {
                 return Err(UsageError::new(format!("{name} takes no value")));
             }
-            (_, Some(value)) => options.push(value),
-            (Takes::Optionally(default), None) => options.push(default.to_owned()),
+            (_, Some(value)) => Some(value),
+            (Takes::Optionally(default), None) => Some(default.to_owned()),
             (Takes::Value, None) => match words.next() {
-                Some(value) => options.push(utf8(value)?),
+                Some(value) => Some(utf8(value)?),
                 None => return Err(UsageError::new(format!("{name} needs a value"))),
             },
+        };
+        if !option.repeats {
+            // As in docker, the last word counts: a script may append to a command line.
+            options.retain(|(earlier, _)| *earlier != option.long);
         }
+        options.push((option.long.clone(), value));
     }
     let command: Vec<OsString> = words.collect();
     if command.is_empty() {
@@ -67,6 +66,11 @@ pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, Usa
             "no command: try `clonebox -- /bin/sh`, or `clonebox --help`",
         ));
     }
+    let options = options
+        .into_iter()
+        .flat_map(|(option, value)| [Some(option), value])
+        .flatten()
+        .collect();
     Ok(Request::Run { options, command })
 }
 
@@ -75,14 +79,34 @@ fn is_option(word: &OsString) -> bool {
     bytes.starts_with(b"-") && bytes.len() > 1
 }
 
-fn find<'a>(known: &'a [Known], name: &str) -> Option<&'a Known> {
-    let short = name.strip_prefix('-').and_then(|rest| {
-        let mut letters = rest.chars();
-        letters.next().filter(|_| letters.next().is_none())
-    });
-    known
+/// The option that a word is, the name that it was given, and the value if that is in the word:
+/// `--workdir=/tmp`, `-w=/tmp`, `-w/tmp`.
+fn find<'a, 'b>(
+    known: &'a [Known],
+    word: &'b str,
+) -> Result<(&'a Known, &'b str, Option<String>), UsageError> {
+    let (name, value) = match word.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (word, None),
+    };
+    if let Some(option) = known.iter().find(|option| option.long == name) {
+        return Ok((option, name, value.map(str::to_owned)));
+    }
+    let letter = word.strip_prefix('-').and_then(|rest| rest.chars().next());
+    let option = known
         .iter()
-        .find(|option| option.long == name || short.is_some() && option.short == short)
+        .find(|option| letter.is_some() && option.short == letter);
+    option
+        .map(|option| {
+            let (name, rest) = word.split_at(2);
+            let value = rest.strip_prefix('=').unwrap_or(rest);
+            (
+                option,
+                name,
+                Some(value).filter(|_| !rest.is_empty()).map(str::to_owned),
+            )
+        })
+        .ok_or_else(|| UsageError::new(suggest::unknown(word, name, known)))
 }
 
 fn utf8(word: OsString) -> Result<String, UsageError> {
@@ -144,6 +168,18 @@ mod tests {
         );
         assert!(split(&["--init=yes", "sh"]).is_err());
         assert!(split(&["--name"]).is_err());
+    }
+
+    #[test]
+    fn the_last_value_counts_unless_all_do() {
+        assert_eq!(
+            split(&["--name=a", "--init", "--init", "--name=b", "sh"]),
+            run(&["--init", "--name", "b"], &["sh"])
+        );
+        assert_eq!(
+            split(&["-e", "A", "-e", "B", "sh"]),
+            run(&["--env", "A", "--env", "B"], &["sh"])
+        );
     }
 
     #[test]

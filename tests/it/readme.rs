@@ -1,0 +1,66 @@
+//! README says what is true.
+
+use crate::support::clonebox::run;
+use crate::support::tests;
+
+const README: &str = include_str!("../../README.md");
+
+/// The lines of the `console` blocks, a block each.
+fn console_blocks() -> Vec<Vec<&'static str>> {
+    let blocks = README.split("```console\n").skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap_or("").lines().collect())
+        .collect()
+}
+
+/// The words of a command as the shell reads them, without `sudo` and `clonebox`. README quotes none.
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace()
+        .skip_while(|word| ["$", "sudo", "clonebox"].contains(word))
+        .collect()
+}
+
+tests! {
+    /// The session at the top: what is typed at the shell's prompt is answered as printed. `ps` is
+    /// left out: its numbers differ.
+    fn the_session_is_real() needs [Box] {
+        let block = &console_blocks()[0];
+        let typed = block.iter().filter_map(|line| line.strip_prefix("# "));
+        let script: Vec<&str> = typed.filter(|word| !word.starts_with("ps") && *word != "exit").collect();
+        let mut answers = block.iter().skip(1).take_while(|line| **line != "# ps").filter(|line| !line.starts_with('#'));
+        let mut arguments = words(block[0]);
+        let script = script.join("; ");
+        arguments.extend(["-c", &script]);
+        let ran = run(arguments).succeeds();
+        for line in ran.stdout().lines() {
+            assert_eq!(Some(&line), answers.next(), "{block:#?}");
+        }
+        assert_eq!(answers.next(), None);
+    }
+
+    fn the_error_is_real() needs [Root] {
+        let block = &console_blocks()[1];
+        let ran = run(words(block[0])).exits_with(125);
+        // How many steps there are depends on the capabilities of the machine.
+        let without_count = |line: &str| match line.split_once("/4") {
+            Some((before, after)) if line.contains("step") => format!("{before}/{}", &after[1..]),
+            _ => line.to_owned(),
+        };
+        let printed: Vec<String> = ran.stderr().lines().map(without_count).collect();
+        let promised: Vec<String> = block[1..].iter().map(|line| without_count(line)).collect();
+        assert_eq!(printed, promised);
+    }
+
+    /// The table of recipes: every command makes a plan.
+    fn every_recipe_makes_a_plan() needs [] {
+        let cells = README.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split(" | ").nth(1));
+        let recipes: Vec<&str> = cells.filter(|cell| cell.contains("clonebox")).collect();
+        assert!(recipes.len() >= 10, "{recipes:#?}");
+        for recipe in recipes {
+            let command = recipe.trim_matches(|c: char| "`| ".contains(c));
+            let command = command.split(r"\|").find(|part| part.contains("clonebox")).expect("a command");
+            let command = command.split(" > ").next().expect("a command");
+            run(["--explain"].into_iter().chain(words(command))).succeeds().says_nothing_else();
+        }
+    }
+}
