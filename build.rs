@@ -6,95 +6,85 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn main() {
-    println!("cargo::rerun-if-changed=src/init");
-    println!("cargo::rerun-if-changed=src/child");
-    let out = PathBuf::from(variable("OUT_DIR"));
-    let child = out.join("libclonebox_child.rlib");
-    rustc(
-        &["--crate-type", "rlib", "--crate-name", "clonebox_child"],
-        "src/child/lib.rs",
-        &child,
-    );
-    let init = out.join("init");
-    let link = [
-        "-nostartfiles",
-        "-nostdlib",
-        "-static",
-        "-Wl,--build-id=none",
-        "-Wl,-z,norelro",
-        "-Wl,-z,noseparate-code",
-    ];
-    let mut args = vec![
-        "--crate-type",
-        "bin",
-        "--crate-name",
-        "init",
-        "-C",
-        "relocation-model=static",
-    ];
-    let arguments: Vec<String> = link
-        .iter()
-        .map(|argument| format!("link-arg={argument}"))
-        .collect();
-    for argument in &arguments {
-        args.extend(["-C", argument]);
-    }
-    let external = format!("clonebox_child={}", child.display());
-    args.extend(["--extern", &external]);
-    if let Ok(linker) = env::var("RUSTC_LINKER") {
-        let linker = format!("linker={linker}");
-        args.extend(["-C", linker.leak()]);
-    }
-    rustc(&args, "src/init/main.rs", &init);
+/// Small, without a panic's machinery, without symbols.
+const PROFILE: [&str; 4] = [
+    "-Copt-level=s",
+    "-Cpanic=abort",
+    "-Cstrip=symbols",
+    "-Ccodegen-units=1",
+];
 
-    println!("cargo::rerun-if-changed=.git/HEAD");
-    println!("cargo::rerun-if-changed=.git/index");
+/// No libc, no dynamic linker, and as few pages as it can have.
+const LINK: [&str; 7] = [
+    "-Crelocation-model=static",
+    "-Clink-arg=-nostartfiles",
+    "-Clink-arg=-nostdlib",
+    "-Clink-arg=-static",
+    "-Clink-arg=-Wl,--build-id=none",
+    "-Clink-arg=-Wl,-z,norelro",
+    "-Clink-arg=-Wl,-z,noseparate-code",
+];
+
+fn main() {
+    init();
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]);
     println!(
         "cargo::rustc-env=CLONEBOX_COMMIT={}",
-        commit().unwrap_or_else(|| "unknown commit".to_owned())
+        commit.as_deref().unwrap_or("unknown commit")
     );
     println!("cargo::rustc-env=CLONEBOX_TARGET={}", variable("TARGET"));
 }
 
-fn rustc(args: &[&str], source: &str, output: &Path) {
+fn init() {
+    let child_sources = PathBuf::from(variable("DEP_CLONEBOX_CHILD_SOURCE"));
+    println!("cargo::rerun-if-changed=src/init");
+    println!("cargo::rerun-if-changed={}", child_sources.display());
+    let out = PathBuf::from(variable("OUT_DIR"));
+    let child = out.join("libclonebox_child.rlib");
+    rustc(&child_sources.join("lib.rs"), &child, |command| {
+        command.args(["--crate-type=rlib", "--crate-name=clonebox_child"])
+    });
+    rustc(
+        Path::new("src/init/main.rs"),
+        &out.join("init"),
+        |command| {
+            if let Ok(linker) = env::var("RUSTC_LINKER") {
+                command.arg(format!("-Clinker={linker}"));
+            }
+            let child = format!("--extern=clonebox_child={}", child.display());
+            command
+                .args(["--crate-type=bin", "--crate-name=init", &child])
+                .args(LINK)
+        },
+    );
+}
+
+fn rustc(source: &Path, output: &Path, options: impl FnOnce(&mut Command) -> &mut Command) {
     let mut command = Command::new(variable("RUSTC"));
     command
-        .args(["--edition", "2024", "--target", &variable("TARGET")])
-        .args([
-            "-C",
-            "opt-level=s",
-            "-C",
-            "panic=abort",
-            "-C",
-            "strip=symbols",
-            "-C",
-            "codegen-units=1",
-        ])
-        .args(args)
-        .arg("-o")
-        .arg(output)
-        .arg(source);
+        .args(["--edition=2024", "--target", &variable("TARGET")])
+        .args(PROFILE);
+    options(&mut command).arg("-o").arg(output).arg(source);
     let status = command
         .status()
         .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    assert!(status.success(), "cannot compile {source}: {status}");
+    assert!(
+        status.success(),
+        "cannot compile {}: {status}",
+        source.display()
+    );
 }
 
-/// The commit of the sources, if they are in a checkout that is theirs.
-fn commit() -> Option<String> {
-    if !Path::new(".git").exists() {
-        return None;
-    }
-    let git = |args: &[&str]| {
-        let output = Command::new("git")
-            .args(args)
-            .output()
-            .ok()
-            .filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    git(&["rev-parse", "--short=12", "HEAD"])
+/// What git answers, if the sources are a checkout: not a package inside of somebody else's.
+fn git(args: &[&str]) -> Option<String> {
+    let output = Path::new(".git")
+        .exists()
+        .then(|| Command::new("git").args(args).output())?;
+    let output = output.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn variable(name: &str) -> String {
