@@ -30,12 +30,14 @@
 mod command;
 mod error;
 mod launch;
+mod pidfd;
 mod plan;
 mod spec;
 mod supervise;
 
 pub use command::{Command, Stdio, Template};
 pub use error::{Error, ErrorKind, FailedStep};
+pub use pidfd::Usage;
 pub use plan::{HostFacts, Plan, PlannedStep, compile};
 pub use spec::{
     Capability, CapabilitySet, Caps, CapsParseError, Env, EnvFileError, Exec, HOST_NAME_MAX,
@@ -43,7 +45,7 @@ pub use spec::{
     RlimitParseError, Selection, Setting, Spec, TimeOffset, TimeOffsetParseError, Tty, User,
     UserNamespace, UserParseError, Violation, parse_env_file, random_name,
 };
-pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor, Usage};
+pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor};
 
 /// Whether the examples of this documentation can start a box here.
 #[doc(hidden)]

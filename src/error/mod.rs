@@ -8,9 +8,9 @@ use std::fmt;
 use nix::errno::Errno;
 
 use crate::launch::Failure;
+use crate::pidfd::WaitStatus;
 use crate::plan::{Plan, Step, quoted_bare};
 use crate::spec::{Origin, Spec, Violation};
-use crate::supervise::WaitStatus;
 
 /// What kind of thing went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,9 @@ const POLLIN: u64 = 1;
 pub(crate) fn run(args: &Args) -> ! {
     // SIGTTOU above all: a process in the background may set a terminal only if it blocks it.
     block_signals();
-    let (Some(settings), Some(raw)) = (decode(args.bytes(1)), decode(args.bytes(2))) else { exit(125) };
+    let (Some(settings), Some(raw)) = (decode(args.bytes(1)), decode(args.bytes(2))) else {
+        exit(125)
+    };
     // struct pollfd: descriptor 1, POLLIN.
     let mut parent: u64 = 1 | POLLIN << 32;
     while call(PPOLL, [(&raw mut parent).addr(), 1, 0, 0, 0, 0]) < 0 {}

@@ -9,8 +9,8 @@ use clonebox_child::{Arg, CloneArgs, Entry, Expect, OnError, Shared, Slot, Step,
 
 use crate::Args;
 use crate::kernel::{
-    EINTR, ENOTTY, EXECVE, FCNTL, GETPGID, GETPID, IOCTL, KILL, MMAP, RT_SIGPROCMASK, RT_SIGTIMEDWAIT, SETPGID,
-    SIG_SETMASK, SIGSET_LEN, WAIT4, block_signals, call, exit,
+    EINTR, ENOTTY, EXECVE, FCNTL, GETPGID, GETPID, IOCTL, KILL, MMAP, RT_SIGPROCMASK,
+    RT_SIGTIMEDWAIT, SETPGID, SIG_SETMASK, SIGSET_LEN, WAIT4, block_signals, call, exit,
 };
 use crate::report::{self, ENDED, FAILED, STARTED};
 
@@ -31,7 +31,9 @@ const PID: Slot = Slot(0);
 
 pub(crate) fn run(args: &Args) -> ! {
     block_signals();
-    let (Some(report), Some(candidates)) = (args.number(1), args.number(2)) else { exit(125) };
+    let (Some(report), Some(candidates)) = (args.number(1), args.number(2)) else {
+        exit(125)
+    };
     call(FCNTL, [report, F_SETFD, FD_CLOEXEC, 0, 0, 0]);
     let program = match start(args, candidates) {
         Ok(pid) => pid,
@@ -50,7 +52,10 @@ pub(crate) fn run(args: &Args) -> ! {
 fn serve(program: u32) -> u32 {
     let all = u64::MAX;
     loop {
-        let signal = call(RT_SIGTIMEDWAIT, [(&raw const all).addr(), 0, 0, SIGSET_LEN, 0, 0]);
+        let signal = call(
+            RT_SIGTIMEDWAIT,
+            [(&raw const all).addr(), 0, 0, SIGSET_LEN, 0, 0],
+        );
         if signal == SIGCHLD as isize {
             if let Some(status) = reap(program) {
                 return status;
@@ -66,7 +71,10 @@ fn reap(program: u32) -> Option<u32> {
     let mut ended = None;
     loop {
         let mut status = 0u32;
-        let pid = call(WAIT4, [usize::MAX, (&raw mut status).addr(), WNOHANG, 0, 0, 0]);
+        let pid = call(
+            WAIT4,
+            [usize::MAX, (&raw mut status).addr(), WNOHANG, 0, 0, 0],
+        );
         match pid {
             pid if pid == program as isize => ended = Some(status),
             pid if pid > 0 || pid == -EINTR => {}
@@ -99,7 +107,8 @@ fn start(args: &Args, candidates: usize) -> Result<u32, (u32, u32)> {
     // The steps before the first execve.
     let prelude = if foreground { 4 } else { 2 };
     let count = prelude + candidates;
-    let (Some(memory), Some(steps)) = (map(size_of::<Memory>()), map(count * size_of::<Step>())) else {
+    let (Some(memory), Some(steps)) = (map(size_of::<Memory>()), map(count * size_of::<Step>()))
+    else {
         return Err((0, 12));
     };
     let memory: *mut Memory = ptr::with_exposed_provenance_mut(memory);
@@ -113,16 +122,35 @@ fn start(args: &Args, candidates: usize) -> Result<u32, (u32, u32)> {
     };
     push(step(SETPGID, [Arg::Word(0); 6]));
     if foreground {
-        push(Step { save: Some(PID), ..step(GETPID, [Arg::Word(0); 6]) });
-        let front = [Arg::Word(0), Arg::Word(TIOCSPGRP), Arg::SlotAddress(PID), Arg::Word(0), Arg::Word(0), Arg::Word(0)];
-        push(Step { on_error: OnError::Ignore(ENOTTY), ..step(IOCTL, front) });
+        push(Step {
+            save: Some(PID),
+            ..step(GETPID, [Arg::Word(0); 6])
+        });
+        let front = [
+            Arg::Word(0),
+            Arg::Word(TIOCSPGRP),
+            Arg::SlotAddress(PID),
+            Arg::Word(0),
+            Arg::Word(0),
+            Arg::Word(0),
+        ];
+        push(Step {
+            on_error: OnError::Ignore(ENOTTY),
+            ..step(IOCTL, front)
+        });
     }
-    push(step(RT_SIGPROCMASK, words([SIG_SETMASK, (&raw const none).addr(), 0, SIGSET_LEN, 0, 0])));
+    push(step(
+        RT_SIGPROCMASK,
+        words([SIG_SETMASK, (&raw const none).addr(), 0, SIGSET_LEN, 0, 0]),
+    ));
     let argv = args.address_from(3 + candidates);
     for candidate in 0..candidates {
         let path = args.get(3 + candidate).map_or(0, |path| path.addr());
         let execve = words([path, argv, args.environment(), 0, 0, 0]);
-        push(Step { on_error: OnError::TryNext, ..step(EXECVE, execve) });
+        push(Step {
+            on_error: OnError::TryNext,
+            ..step(EXECVE, execve)
+        });
     }
     // SAFETY: `count` steps have been written.
     let steps = unsafe { core::slice::from_raw_parts(steps, count) };
@@ -147,7 +175,13 @@ fn start(args: &Args, candidates: usize) -> Result<u32, (u32, u32)> {
 }
 
 fn step(number: usize, args: [Arg; 6]) -> Step {
-    Step { number, args, save: None, expect: Expect::Success, on_error: OnError::Fail }
+    Step {
+        number,
+        args,
+        save: None,
+        expect: Expect::Success,
+        on_error: OnError::Fail,
+    }
 }
 
 fn words(words: [usize; 6]) -> [Arg; 6] {
@@ -157,13 +191,17 @@ fn words(words: [usize; 6]) -> [Arg; 6] {
 /// Whether the init has the foreground of a terminal on descriptor 0, to give to the program.
 fn is_foreground() -> bool {
     let mut group = 0u32;
-    call(IOCTL, [0, TIOCGPGRP, (&raw mut group).addr(), 0, 0, 0]) == 0 && group as isize == call(GETPGID, [0; 6])
+    call(IOCTL, [0, TIOCGPGRP, (&raw mut group).addr(), 0, 0, 0]) == 0
+        && group as isize == call(GETPGID, [0; 6])
 }
 
 /// Zeroed memory: the address.
 fn map(length: usize) -> Option<usize> {
     const READ_WRITE: usize = 3;
     const PRIVATE_ANONYMOUS: usize = 0x22;
-    let address = call(MMAP, [0, length, READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX, 0]);
+    let address = call(
+        MMAP,
+        [0, length, READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX, 0],
+    );
     (address > 0).then_some(address.cast_unsigned())
 }

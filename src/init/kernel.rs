@@ -60,5 +60,8 @@ pub(crate) fn exit(code: usize) -> ! {
 /// Blocks every signal: they are waited for, or none is wanted.
 pub(crate) fn block_signals() {
     let all = u64::MAX;
-    call(RT_SIGPROCMASK, [SIG_SETMASK, (&raw const all).addr(), 0, SIGSET_LEN, 0, 0]);
+    call(
+        RT_SIGPROCMASK,
+        [SIG_SETMASK, (&raw const all).addr(), 0, SIGSET_LEN, 0, 0],
+    );
 }

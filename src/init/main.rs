@@ -63,7 +63,10 @@ impl Args {
 extern "C" fn start(stack: *const usize) -> ! {
     // SAFETY: the kernel puts the number of arguments at the top of the stack.
     let count = unsafe { *stack };
-    let args = Args { count, first: stack.wrapping_add(1).cast() };
+    let args = Args {
+        count,
+        first: stack.wrapping_add(1).cast(),
+    };
     match args.bytes(0) {
         b"init" => init::run(&args),
         b"guard" => guard::run(&args),

@@ -13,5 +13,8 @@ pub(crate) const ENDED: u32 = 3;
 /// Writes one report. It is shorter than `PIPE_BUF`, so it arrives whole; when nobody reads any more
 /// (SIGPIPE is blocked), nobody needs it.
 pub(crate) fn send(fd: usize, words: [u32; 3]) {
-    call(WRITE, [fd, words.as_ptr().addr(), size_of_val(&words), 0, 0, 0]);
+    call(
+        WRITE,
+        [fd, words.as_ptr().addr(), size_of_val(&words), 0, 0, 0],
+    );
 }

@@ -13,8 +13,10 @@
 //! ```
 
 mod dumpable;
+mod frame;
 mod init;
 mod memory;
+mod outcome;
 mod probe;
 mod pty;
 mod run;
@@ -23,6 +25,7 @@ mod spawner;
 mod wait;
 
 pub(crate) use init::{InitReport, sealed as sealed_init};
+pub(crate) use outcome::{Failure, Started, Timings};
 pub(crate) use probe::refuse_clone3;
 pub(crate) use pty::peer;
-pub(crate) use run::{Failure, Started, Timings, launch, pidfd_of_process};
+pub(crate) use run::launch;

@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::pidfd;
-use super::wait::{Usage, WaitStatus, poll_for};
 use crate::launch::{InitReport, Started, Timings};
+use crate::pidfd::{self, Usage, WaitStatus, poll_for};
 use crate::plan::{Plan, Terminal};
 
 /// A running box, or one that has ended and not been waited for.

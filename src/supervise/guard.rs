@@ -62,7 +62,7 @@ impl Drop for RawMode {
 
 fn start_guard(terminal: BorrowedFd<'_>, before: &Settings) -> std::io::Result<Child> {
     let program = crate::launch::sealed_init()?;
-    let parent = crate::launch::pidfd_of_process()?;
+    let parent = crate::pidfd::of_this_process()?;
     Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg0("guard")
         .args([before.hexadecimal(), before.raw().hexadecimal()])

@@ -6,17 +6,11 @@ mod child;
 mod foreground;
 mod guard;
 mod outcome;
-mod pidfd;
 mod relay;
 mod signals;
 mod supervisor;
 mod terminal;
-mod wait;
 
 pub use child::{Child, StepTiming};
 pub use outcome::Outcome;
 pub use supervisor::{Notice, Supervisor};
-pub use wait::Usage;
-
-pub(crate) use pidfd::kill;
-pub(crate) use wait::{WaitStatus, wait_for};

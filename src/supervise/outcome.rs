@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::wait::Usage;
+use crate::pidfd::Usage;
 
 /// How a box has ended, and what it has used.
 #[derive(Clone, Copy, Debug)]

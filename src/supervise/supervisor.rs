@@ -16,7 +16,7 @@ use super::foreground::Lent;
 use super::outcome::Outcome;
 use super::relay::Relay;
 use super::signals::Signals;
-use super::wait::{WaitStatus, poll_for};
+use crate::pidfd::{WaitStatus, poll_for};
 use crate::plan::Terminal;
 
 /// Two of SIGINT and SIGTERM within this time kill the box.

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What one launch owns: its memory, its descriptors, its slots; and the clone itself.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use clonebox_child::{self as child, CloneArgs, Entry, Shared, Slot};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+
+use super::init::{self, InitReport};
+use super::memory::Memory;
+use super::outcome::{Failure, Timings};
+use super::pty::Pty;
+use super::signals::AllBlocked;
+use super::wait;
+use crate::pidfd::{self, kill, wait_for};
+use crate::plan::{Plan, Terminal, slot};
+use crate::spec::ParentDeath;
+
+/// Where the launch's own descriptors begin when low numbers must be free in the child.
+const ABOVE: RawFd = 64;
+/// How long a child that was killed may take to be gone: it may be in a call that no signal ends.
+const UNKILLABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// What stays with the parent of that which a launch has made.
+pub(super) struct Ends {
+    /// The other end of the box's terminal.
+    pub(super) ptmx: Option<OwnedFd>,
+    pub(super) init: Option<InitReport>,
+}
+/// Everything that belongs to one launch until its child has left the shared memory.
+pub(super) struct Frame {
+    pub(super) plan: Arc<Plan>,
+    memory: Memory,
+    times: Box<[AtomicU64]>,
+    entry: Box<Entry>,
+    /// What the child uses, kept open until then.
+    kept: Vec<OwnedFd>,
+}
+
+// SAFETY: the addresses in `entry` are of memory that the launch owns, or shares with others to
+// read.
+unsafe impl Send for Frame {}
+// SAFETY: the same; what several threads may change in it is atomic.
+unsafe impl Sync for Frame {}
+
+impl Frame {
+    /// Makes everything ready that the plan wants of the launch.
+    pub(super) fn new(
+        plan: &Arc<Plan>,
+        streams: [Option<BorrowedFd<'_>>; 3],
+    ) -> Result<(Self, Ends), Failure> {
+        let cannot = |action| move |errno| Failure::Parent(action, errno);
+        let memory = Memory::take().map_err(cannot("map memory for the child"))?;
+        let marks = if plan.timings { plan.code.len() + 1 } else { 0 };
+        let times: Box<[AtomicU64]> = (0..marks).map(|_| AtomicU64::new(0)).collect();
+        let entry = Box::new(Entry::new(&plan.code, memory.shared(), &times));
+        let plan = Arc::clone(plan);
+        let mut frame = Self {
+            plan,
+            memory,
+            times,
+            entry,
+            kept: Vec::new(),
+        };
+        for (slot, fd) in slot::STDIO.into_iter().zip(streams) {
+            frame
+                .supply_stream(slot, fd)
+                .map_err(cannot("pass a stream"))?;
+        }
+        let ptmx = frame.supply_terminal().map_err(cannot("make a terminal"))?;
+        frame
+            .supply_parent()
+            .map_err(cannot("open the parent's pidfd"))?;
+        let init = frame.supply_init().map_err(cannot("make the init ready"))?;
+        frame.supply_words();
+        Ok((frame, Ends { ptmx, init }))
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        self.memory.shared()
+    }
+
+    /// Puts a descriptor of this launch into its slot and keeps it open for the child.
+    fn supply(&mut self, slot: Slot, fd: OwnedFd) -> nix::Result<RawFd> {
+        let fd = if self.plan.numbers.any() && fd.as_raw_fd() < ABOVE {
+            above(fd.as_fd(), ABOVE)?
+        } else {
+            fd
+        };
+        let number = fd.as_raw_fd();
+        self.shared().set_slot(slot, number as usize);
+        self.kept.push(fd);
+        Ok(number)
+    }
+
+    /// Streams come with any number. One below 3 would be overwritten by the redirection of another.
+    fn supply_stream(&mut self, slot: Slot, fd: Option<BorrowedFd<'_>>) -> nix::Result<()> {
+        let Some(fd) = fd else { return Ok(()) };
+        if fd.as_raw_fd() < 3 || self.plan.numbers.any() {
+            return self.supply(slot, above(fd, 3)?).map(drop);
+        }
+        self.shared().set_slot(slot, fd.as_raw_fd() as usize);
+        Ok(())
+    }
+
+    fn supply_terminal(&mut self) -> nix::Result<Option<OwnedFd>> {
+        if self.plan.terminal != Terminal::New {
+            return Ok(None);
+        }
+        let Pty { ptmx, pts } = Pty::open()?;
+        self.supply(slot::PTS, pts)?;
+        Ok(Some(ptmx))
+    }
+
+    fn supply_parent(&mut self) -> nix::Result<()> {
+        let fd = match self.plan.parent_death {
+            ParentDeath::Survive => return Ok(()),
+            ParentDeath::Kill => pidfd::of_this_process()?,
+            ParentDeath::KillWithThread => pidfd::of_this_thread()?,
+        };
+        let number = self.supply(slot::PARENT_FD, fd)?;
+        let parent = &self.shared().parent;
+        parent.fd.store(
+            self.plan.numbers.parent.unwrap_or(number),
+            Ordering::Relaxed,
+        );
+        parent
+            .events
+            .store(libc::POLLIN.cast_unsigned().into(), Ordering::Relaxed);
+        let address = std::ptr::from_ref(parent).expose_provenance();
+        self.shared().set_slot(slot::PARENT, address);
+        Ok(())
+    }
+
+    fn supply_init(&mut self) -> nix::Result<Option<InitReport>> {
+        if !self.plan.init {
+            return Ok(None);
+        }
+        let (report, theirs) = InitReport::pipe()?;
+        self.supply(slot::INIT, init::sealed()?)?;
+        self.supply(slot::INIT_REPORT, theirs)?;
+        Ok(Some(report))
+    }
+
+    fn supply_words(&self) {
+        let shared = self.shared();
+        shared.set_slot(slot::ARGV, self.plan.exec.argv.address());
+        shared.set_slot(slot::ENVP, self.plan.exec.envp.address());
+        shared.set_slot(slot::SCRATCH, shared.scratch.as_ptr().expose_provenance());
+    }
+
+    /// clone(2) or clone3(2) with all signals blocked: the child's process id.
+    pub(super) fn clone_child(&self) -> Result<u32, Errno> {
+        let shared = self.shared();
+        let (stack, stack_size) = self.memory.stack();
+        let args = CloneArgs {
+            flags: self.plan.clone.flags,
+            pidfd: shared.pidfd.as_ptr().expose_provenance() as u64,
+            child_tid: shared.running.as_ptr().expose_provenance() as u64,
+            exit_signal: libc::SIGCHLD as u64,
+            stack: stack as u64,
+            stack_size: stack_size as u64,
+            ..CloneArgs::default()
+        };
+        let clone = if self.plan.clone.clone3 {
+            child::clone3
+        } else {
+            child::clone
+        };
+        let _blocked = AllBlocked::new();
+        // SAFETY:
+        // - the stack, the entry and what it refers to belong to this launch, which is dropped after
+        //   `running` is 0; a launch that gives up on a child leaks them;
+        // - the kernel reads `args` before the call returns;
+        // - signals are blocked.
+        unsafe { clone(&args, &self.entry) }.map_err(|errno| Errno::from_raw(errno.cast_signed()))
+    }
+
+    /// Ends a child whose time is up.
+    pub(super) fn give_up(self, pidfd: &OwnedFd) -> Failure {
+        let step = self.shared().progress.step() as usize;
+        let _ = kill(pidfd.as_fd(), libc::SIGKILL);
+        if wait::until_left(
+            &self.shared().running,
+            Some(Instant::now() + UNKILLABLE_AFTER),
+        ) {
+            let _ = wait_for(pidfd);
+            self.finish();
+        } else {
+            // It is in a call that not even SIGKILL ends, and will use its stack when it comes back.
+            std::mem::forget(self);
+        }
+        Failure::Late(step)
+    }
+
+    /// Closes what only the child needed. It has left the shared memory.
+    pub(super) fn close(&mut self) {
+        self.kept.clear();
+    }
+
+    /// Leaves the memory to the next launch. The child has left it.
+    pub(super) fn finish(self) {
+        self.memory.give_back();
+    }
+
+    pub(super) fn timings(&self, began: u64) -> Option<Timings> {
+        let mut marks = self
+            .times
+            .iter()
+            .map(|time| time.load(Ordering::Relaxed))
+            .take_while(|&time| time != 0);
+        let mut last = marks.next()?;
+        let clone = Duration::from_nanos(last.saturating_sub(began));
+        let steps = marks
+            .map(|mark| {
+                Duration::from_nanos(mark.saturating_sub(std::mem::replace(&mut last, mark)))
+            })
+            .collect();
+        let exec = Duration::from_nanos(monotonic_ns().saturating_sub(last));
+        Some(Timings { clone, steps, exec })
+    }
+}
+
+/// A copy of a descriptor with a number of at least `floor`.
+fn above(fd: BorrowedFd<'_>, floor: RawFd) -> nix::Result<OwnedFd> {
+    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(floor))?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The clock that the child uses for its times.
+pub(super) fn monotonic_ns() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |now| {
+        now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+    })
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a launch ends in: a box, or the reason why there is none.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::init::InitReport;
+use crate::pidfd::WaitStatus;
+
+/// A box whose program has been executed.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) pid: u32,
+    pub(crate) pidfd: OwnedFd,
+    /// The other end of the box's terminal.
+    pub(crate) ptmx: Option<OwnedFd>,
+    pub(crate) init: Option<InitReport>,
+    pub(crate) timings: Option<Timings>,
+    pub(crate) at: Instant,
+}
+
+/// How long the parts of a launch took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Timings {
+    /// From before the clone to the child's first step.
+    pub(crate) clone: Duration,
+    /// Each step, the last execve excepted.
+    pub(crate) steps: Vec<Duration>,
+    /// From the last step to the parent's knowledge that the program runs.
+    pub(crate) exec: Duration,
+}
+
+/// Why there is no box.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The parent could not do something for the launch.
+    Parent(&'static str, Errno),
+    /// clone(2) or clone3(2) failed.
+    Clone(Errno),
+    /// A step failed.
+    Step(usize, Errno),
+    /// The init could not execute this candidate.
+    Exec(usize, Errno),
+    /// The child was killed in a step; there is none with this number if it was the init.
+    Killed(usize, WaitStatus),
+    /// The kernel does not enter a time namespace at execve.
+    TimeNamespace,
+    /// The child was in this step when the time was up.
+    Late(usize),
+}
