@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clonebox::{
-    CapabilitySet, HostFacts, Namespace, Origin, Plan, Redirect, Setting, Spec, TimeOffset, Tty, User,
-    UserNamespace, compile,
+    CapabilitySet, HostFacts, Namespace, Origin, Plan, Redirect, Setting, Spec, TimeOffset, Tty,
+    User, UserNamespace, compile,
 };
 
 /// A plain root on a current kernel, not at a terminal.
@@ -28,7 +28,12 @@ fn root() -> HostFacts {
 
 /// An ordinary user.
 fn user() -> HostFacts {
-    HostFacts { uid: 1000, gid: 100, effective: CapabilitySet::NONE, ..root() }
+    HostFacts {
+        uid: 1000,
+        gid: 100,
+        effective: CapabilitySet::NONE,
+        ..root()
+    }
 }
 
 fn asked<T>(value: T) -> Setting<T> {
@@ -46,27 +51,42 @@ fn calls(spec: &Spec, facts: &HostFacts) -> Vec<String> {
 /// The calls without those that are there for every box.
 fn particular(spec: &Spec, facts: &HostFacts) -> Vec<String> {
     let plain = calls(&named(), facts);
-    calls(spec, facts).into_iter().filter(|call| !plain.contains(call)).collect()
+    calls(spec, facts)
+        .into_iter()
+        .filter(|call| !plain.contains(call))
+        .collect()
 }
 
 /// The plain box, with a name so that no randomness is in it.
 fn named() -> Spec {
-    Spec { name: Some(asked("box".to_owned())), ..Spec::new("true") }
+    Spec {
+        name: Some(asked("box".to_owned())),
+        ..Spec::new("true")
+    }
 }
 
 #[track_caller]
 fn assert_order(calls: &[String], before: &str, after: &str) {
     let at = |begin: &str| {
-        calls.iter().position(|call| call.starts_with(begin)).unwrap_or_else(|| panic!("no {begin} in {calls:#?}"))
+        calls
+            .iter()
+            .position(|call| call.starts_with(begin))
+            .unwrap_or_else(|| panic!("no {begin} in {calls:#?}"))
     };
-    assert!(at(before) < at(after), "{before} comes after {after}: {calls:#?}");
+    assert!(
+        at(before) < at(after),
+        "{before} comes after {after}: {calls:#?}"
+    );
 }
 
 #[test]
 fn the_plain_box_of_root_is_these_calls() {
     let calls = calls(&named(), &root());
-    let without_drops: Vec<&str> =
-        calls.iter().map(String::as_str).filter(|call| !call.contains("PR_CAPBSET_DROP")).collect();
+    let without_drops: Vec<&str> = calls
+        .iter()
+        .map(String::as_str)
+        .filter(|call| !call.contains("PR_CAPBSET_DROP"))
+        .collect();
     let sets = "1<<CAP_CHOWN|1<<CAP_DAC_OVERRIDE|1<<CAP_FOWNER|1<<CAP_FSETID|1<<CAP_KILL|1<<CAP_SETGID|\
                 1<<CAP_SETUID|1<<CAP_SETPCAP|1<<CAP_NET_BIND_SERVICE|1<<CAP_SYS_CHROOT|1<<CAP_SETFCAP";
     let capset = format!(
@@ -91,45 +111,89 @@ fn the_plain_box_of_root_is_these_calls() {
             "execve(\"/bin/true\", [\"true\"], /* 1 vars */)",
         ]
     );
-    assert_eq!(calls.len() - without_drops.len(), 41 - 11, "every other capability leaves the bounding set");
+    assert_eq!(
+        calls.len() - without_drops.len(),
+        41 - 11,
+        "every other capability leaves the bounding set"
+    );
 }
 
 #[test]
 fn the_same_input_gives_the_same_plan() {
-    assert_eq!(plan(&named(), &root()).to_string(), plan(&named(), &root()).to_string());
-    assert_eq!(plan(&named(), &root()).to_json(), plan(&named(), &root()).to_json());
+    assert_eq!(
+        plan(&named(), &root()).to_string(),
+        plan(&named(), &root()).to_string()
+    );
+    assert_eq!(
+        plan(&named(), &root()).to_json(),
+        plan(&named(), &root()).to_json()
+    );
 }
 
 #[test]
 fn an_ordinary_user_gets_a_user_namespace_whose_maps_come_before_all_that_needs_root() {
     let calls = calls(&named(), &user());
-    assert_order(&calls, "openat(AT_FDCWD, \"/proc/self/setgroups\"", "openat(AT_FDCWD, \"/proc/self/gid_map\"");
-    assert_order(&calls, "openat(AT_FDCWD, \"/proc/self/uid_map\"", "sethostname");
-    assert!(calls.contains(&"write(<fd>, \"0 1000 1\\n\", 9)".to_owned()), "{calls:#?}");
-    assert!(calls.contains(&"write(<fd>, \"0 100 1\\n\", 8)".to_owned()), "{calls:#?}");
-    assert!(!calls.iter().any(|call| call.starts_with("setgroups")), "it is denied: {calls:#?}");
+    assert_order(
+        &calls,
+        "openat(AT_FDCWD, \"/proc/self/setgroups\"",
+        "openat(AT_FDCWD, \"/proc/self/gid_map\"",
+    );
+    assert_order(
+        &calls,
+        "openat(AT_FDCWD, \"/proc/self/uid_map\"",
+        "sethostname",
+    );
+    assert!(
+        calls.contains(&"write(<fd>, \"0 1000 1\\n\", 9)".to_owned()),
+        "{calls:#?}"
+    );
+    assert!(
+        calls.contains(&"write(<fd>, \"0 100 1\\n\", 8)".to_owned()),
+        "{calls:#?}"
+    );
+    assert!(
+        !calls.iter().any(|call| call.starts_with("setgroups")),
+        "it is denied: {calls:#?}"
+    );
 }
 
 #[test]
 fn in_a_user_namespace_the_user_asked_for_is_mapped_and_not_changed_to() {
-    let spec = Spec { user: Some(asked(User { uid: 7, gid: 8 })), ..named() };
+    let spec = Spec {
+        user: Some(asked(User { uid: 7, gid: 8 })),
+        ..named()
+    };
     let calls = calls(&spec, &user());
-    assert!(calls.contains(&"write(<fd>, \"7 1000 1\\n\", 9)".to_owned()), "{calls:#?}");
-    assert!(!calls.iter().any(|call| call.starts_with("setres")), "{calls:#?}");
+    assert!(
+        calls.contains(&"write(<fd>, \"7 1000 1\\n\", 9)".to_owned()),
+        "{calls:#?}"
+    );
+    assert!(
+        !calls.iter().any(|call| call.starts_with("setres")),
+        "{calls:#?}"
+    );
 }
 
 #[test]
-fn ids_change_after_the_bounding_set_and_before_the_capabilities_and_the_death_signal_comes_again() {
-    let spec = Spec { user: Some(asked(User { uid: 7, gid: 8 })), ..named() };
+fn ids_change_after_the_bounding_set_and_before_the_capabilities_and_the_death_signal_comes_again()
+{
+    let spec = Spec {
+        user: Some(asked(User { uid: 7, gid: 8 })),
+        ..named()
+    };
     let calls = calls(&spec, &root());
     assert_order(&calls, "prctl(PR_CAPBSET_DROP", "setgroups(0, NULL)");
     assert_order(&calls, "setgroups(0, NULL)", "setresgid(8, 8, 8)");
     assert_order(&calls, "setresgid(8, 8, 8)", "setresuid(7, 7, 7)");
     assert_order(&calls, "setresuid(7, 7, 7)", "capset");
-    let armed: Vec<usize> =
-        (0..calls.len()).filter(|&index| calls[index].starts_with("prctl(PR_SET_PDEATHSIG")).collect();
+    let armed: Vec<usize> = (0..calls.len())
+        .filter(|&index| calls[index].starts_with("prctl(PR_SET_PDEATHSIG"))
+        .collect();
     let changed = calls.iter().position(|call| call.starts_with("setresuid"));
-    assert!(armed.len() == 2 && Some(armed[0]) < changed && changed < Some(armed[1]), "{calls:#?}");
+    assert!(
+        armed.len() == 2 && Some(armed[0]) < changed && changed < Some(armed[1]),
+        "{calls:#?}"
+    );
 }
 
 #[test]
@@ -144,33 +208,60 @@ fn mounts_are_private_before_anything_is_mounted_and_capabilities_go_after_it() 
 
 #[test]
 fn no_handler_is_left_when_the_mask_opens_without_clone3() {
-    let facts = HostFacts { clone3: false, ..root() };
+    let facts = HostFacts {
+        clone3: false,
+        ..root()
+    };
     let calls = calls(&named(), &facts);
-    let resets = calls.iter().filter(|call| call.starts_with("rt_sigaction")).count();
-    assert_eq!(resets, 62, "every signal but SIGKILL and SIGSTOP: {calls:#?}");
-    let mask = calls.iter().position(|call| call.starts_with("rt_sigprocmask"));
-    let last = calls.iter().rposition(|call| call.starts_with("rt_sigaction"));
+    let resets = calls
+        .iter()
+        .filter(|call| call.starts_with("rt_sigaction"))
+        .count();
+    assert_eq!(
+        resets, 62,
+        "every signal but SIGKILL and SIGSTOP: {calls:#?}"
+    );
+    let mask = calls
+        .iter()
+        .position(|call| call.starts_with("rt_sigprocmask"));
+    let last = calls
+        .iter()
+        .rposition(|call| call.starts_with("rt_sigaction"));
     assert!(last < mask, "{calls:#?}");
     assert!(plan(&named(), &facts).to_string().contains("clone(flags="));
 }
 
 #[test]
 fn what_the_caller_ignores_is_reset() {
-    let facts = HostFacts { ignored_signals: 1 | 1 << 1, ..root() };
+    let facts = HostFacts {
+        ignored_signals: 1 | 1 << 1,
+        ..root()
+    };
     let extra = particular(&named(), &facts);
     assert!(extra.is_empty(), "{extra:#?}");
     let calls = calls(&named(), &facts);
     for signal in ["SIGHUP", "SIGINT", "SIGPIPE", "SIGCHLD"] {
-        assert!(calls.iter().any(|call| call.starts_with(&format!("rt_sigaction({signal},"))), "{signal}: {calls:#?}");
+        assert!(
+            calls
+                .iter()
+                .any(|call| call.starts_with(&format!("rt_sigaction({signal},"))),
+            "{signal}: {calls:#?}"
+        );
     }
 }
 
 #[test]
 fn descriptors_are_marked_in_the_gaps_between_those_that_are_passed() {
-    let spec = Spec { fds: vec![asked(5), asked(3), asked(9)], ..named() };
+    let spec = Spec {
+        fds: vec![asked(5), asked(3), asked(9)],
+        ..named()
+    };
     let calls = calls(&spec, &root());
-    let ranges: Vec<&str> =
-        calls.iter().map(String::as_str).filter(|call| call.starts_with("close_range")).collect();
+    let ranges: Vec<&str> = calls
+        .iter()
+        .map(String::as_str)
+        .filter(|call| call.starts_with("close_range"))
+        .collect();
     assert_eq!(
         ranges,
         [
@@ -179,50 +270,110 @@ fn descriptors_are_marked_in_the_gaps_between_those_that_are_passed() {
             "close_range(10, 4294967295, CLOSE_RANGE_CLOEXEC)",
         ]
     );
-    assert!(calls.contains(&"fcntl(5, F_SETFD, 0)".to_owned()), "{calls:#?}");
+    assert!(
+        calls.contains(&"fcntl(5, F_SETFD, 0)".to_owned()),
+        "{calls:#?}"
+    );
 }
 
 #[test]
 fn a_kernel_that_cannot_mark_a_range_keeps_the_parents_pidfd_out_of_it() {
-    let facts = HostFacts { close_range_cloexec: false, ..root() };
+    let facts = HostFacts {
+        close_range_cloexec: false,
+        ..root()
+    };
     let calls = calls(&named(), &facts);
     assert_eq!(calls[0], "dup3(<parent>, 3, O_CLOEXEC)");
-    assert!(calls.contains(&"close_range(4, 4294967295, 0)".to_owned()), "{calls:#?}");
+    assert!(
+        calls.contains(&"close_range(4, 4294967295, 0)".to_owned()),
+        "{calls:#?}"
+    );
 }
 
 #[test]
 fn an_init_gets_the_lowest_number_that_is_not_passed() {
-    let spec = Spec { init: Some(Origin::text("test")), fds: vec![asked(3)], ..named() };
+    let spec = Spec {
+        init: Some(Origin::text("test")),
+        fds: vec![asked(3)],
+        ..named()
+    };
     let calls = calls(&spec, &root());
     assert_eq!(calls[0], "dup3(<report>, 4, 0)");
     let last = calls.last().expect("there are calls");
-    assert!(last.starts_with("execveat(<init>, \"\", [\"init\", \"4\", \"1\", \"/bin/true\", \"true\"]"), "{last}");
+    assert!(
+        last.starts_with(
+            "execveat(<init>, \"\", [\"init\", \"4\", \"1\", \"/bin/true\", \"true\"]"
+        ),
+        "{last}"
+    );
 }
 
 #[test]
 fn a_terminal_takes_the_streams_that_are_terminals() {
-    let facts = HostFacts { terminals: [true, false, true], ..root() };
-    let spec = Spec { tty: asked(Tty::Auto), ..named() };
+    let facts = HostFacts {
+        terminals: [true, false, true],
+        ..root()
+    };
+    let spec = Spec {
+        tty: asked(Tty::Auto),
+        ..named()
+    };
     let extra = particular(&spec, &facts);
-    assert_eq!(extra, ["ioctl(<pts>, TIOCSCTTY, 0)", "dup3(<pts>, 0, 0)", "dup3(<pts>, 2, 0)"]);
-    let supplied = Spec { stdio: [Redirect::Inherit, Redirect::Inherit, Redirect::Supplied], ..spec };
+    assert_eq!(
+        extra,
+        [
+            "ioctl(<pts>, TIOCSCTTY, 0)",
+            "dup3(<pts>, 0, 0)",
+            "dup3(<pts>, 2, 0)"
+        ]
+    );
+    let supplied = Spec {
+        stdio: [Redirect::Inherit, Redirect::Inherit, Redirect::Supplied],
+        ..spec
+    };
     let extra = particular(&supplied, &facts);
-    assert_eq!(extra, ["ioctl(<pts>, TIOCSCTTY, 0)", "dup3(<pts>, 0, 0)", "dup3(<stderr>, 2, 0)"]);
+    assert_eq!(
+        extra,
+        [
+            "ioctl(<pts>, TIOCSCTTY, 0)",
+            "dup3(<pts>, 0, 0)",
+            "dup3(<stderr>, 2, 0)"
+        ]
+    );
 }
 
 #[test]
 fn without_a_terminal_on_standard_input_there_is_no_new_one() {
-    let facts = HostFacts { terminals: [false, true, true], ..root() };
-    let spec = Spec { tty: asked(Tty::Auto), ..named() };
+    let facts = HostFacts {
+        terminals: [false, true, true],
+        ..root()
+    };
+    let spec = Spec {
+        tty: asked(Tty::Auto),
+        ..named()
+    };
     assert!(particular(&spec, &facts).is_empty());
 }
 
 #[test]
 fn an_inherited_terminal_is_taken_to_the_foreground_only_by_a_caller_who_has_it() {
-    let spec = Spec { tty: asked(Tty::Inherit), ..named() };
-    let front = HostFacts { terminals: [true; 3], foreground: true, ..root() };
-    let back = HostFacts { foreground: false, ..front.clone() };
-    assert_eq!(particular(&spec, &front), ["setpgid(0, 0)", "getpid()", "ioctl(0, TIOCSPGRP, [<pid>])"]);
+    let spec = Spec {
+        tty: asked(Tty::Inherit),
+        ..named()
+    };
+    let front = HostFacts {
+        terminals: [true; 3],
+        foreground: true,
+        ..root()
+    };
+    let back = HostFacts {
+        foreground: false,
+        ..front.clone()
+    };
+    assert_eq!(
+        particular(&spec, &front),
+        ["setpgid(0, 0)", "getpid()", "ioctl(0, TIOCSPGRP, [<pid>])"]
+    );
     assert_eq!(particular(&spec, &back), ["setpgid(0, 0)"]);
     assert!(!calls(&spec, &front).contains(&"setsid()".to_owned()));
 }
@@ -233,7 +384,11 @@ fn namespaces_of_the_host_need_no_calls() {
     spec.namespaces.uts = asked(Namespace::Host);
     spec.namespaces.pid = asked(Namespace::Host);
     let calls = calls(&spec, &root());
-    assert!(!calls.iter().any(|call| call.starts_with("sethostname") || call.starts_with("mount(\"proc\"")));
+    assert!(
+        !calls
+            .iter()
+            .any(|call| call.starts_with("sethostname") || call.starts_with("mount(\"proc\""))
+    );
 }
 
 #[test]
@@ -241,7 +396,10 @@ fn the_clone_names_who_asked_for_each_namespace() {
     let mut spec = named();
     spec.namespaces.net = asked(Namespace::Private);
     spec.namespaces.user = asked(UserNamespace::Auto);
-    spec.namespaces.time = Some(asked(TimeOffset { monotonic_s: 1, boottime_s: 2 }));
+    spec.namespaces.time = Some(asked(TimeOffset {
+        monotonic_s: 1,
+        boottime_s: 2,
+    }));
     let json = plan(&spec, &root()).to_json();
     let origin = |kind: &str| {
         let namespaces = json["clone"]["namespaces"].as_array().expect("a list");
@@ -252,14 +410,27 @@ fn the_clone_names_who_asked_for_each_namespace() {
     assert_eq!(origin("user"), "test");
     assert_eq!(origin("mount"), "default");
     let calls = calls(&spec, &root());
-    assert_order(&calls, "unshare(CLONE_NEWTIME)", "openat(AT_FDCWD, \"/proc/self/timens_offsets\"");
-    assert!(calls.contains(&"write(<fd>, \"monotonic 1 0\\nboottime 2 0\\n\", 27)".to_owned()), "{calls:#?}");
+    assert_order(
+        &calls,
+        "unshare(CLONE_NEWTIME)",
+        "openat(AT_FDCWD, \"/proc/self/timens_offsets\"",
+    );
+    assert!(
+        calls.contains(&"write(<fd>, \"monotonic 1 0\\nboottime 2 0\\n\", 27)".to_owned()),
+        "{calls:#?}"
+    );
 }
 
 #[test]
 fn a_score_for_the_child_is_not_the_parents() {
-    let spec = Spec { oom_score_adj: Some(asked(500)), ..named() };
-    assert!(plan(&spec, &root()).to_string().contains("CLONE_VFORK"), "the kernel exempts vfork(2) alone");
+    let spec = Spec {
+        oom_score_adj: Some(asked(500)),
+        ..named()
+    };
+    assert!(
+        plan(&spec, &root()).to_string().contains("CLONE_VFORK"),
+        "the kernel exempts vfork(2) alone"
+    );
 }
 
 #[test]

@@ -4,6 +4,10 @@
 use crate::arch;
 use crate::enter::{Entry, enter};
 
+/// Bytes of stack that the child needs at most, however many steps there are. Our own promise:
+/// `tests/zone/stack.rs` measures it.
+pub const STACK_BUDGET: usize = 512;
+
 /// The kernel's `struct clone_args` (`linux/sched.h`) up to `cgroup`, since Linux 5.7.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]

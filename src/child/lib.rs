@@ -31,7 +31,7 @@ mod enter;
 mod shared;
 mod step;
 
-pub use clone::{CloneArgs, clone, clone3};
+pub use clone::{CloneArgs, STACK_BUDGET, clone, clone3};
 pub use enter::Entry;
 pub use shared::{Pollfd, Progress, Report, SCRATCH_LEN, Shared};
 pub use step::{Arg, Expect, OnError, SLOTS, Slot, Step};

@@ -168,24 +168,7 @@ pub(super) fn exec(candidate: usize, errno: Errno, plan: &Plan) -> Option<String
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
     let shown = quoted_bare(path.as_os_str().as_bytes());
     match errno {
-        Errno::ENOENT if path.exists() => {
-            let interpreter = interpreter(path)?;
-            let named = quoted_bare(interpreter.as_os_str().as_bytes());
-            (!interpreter.exists())
-                .then(|| format!("{shown} exists; its interpreter {named} does not"))
-        }
-        Errno::ENOENT if plan.exec.candidates.len() > 1 => {
-            let path = plan
-                .exec
-                .envp
-                .strings()
-                .iter()
-                .find_map(|pair| pair.as_bytes().strip_prefix(b"PATH="));
-            Some(match path {
-                Some(path) => format!("PATH is {}", quoted_bare(path)),
-                None => "PATH is not set; the usual directories were searched".to_owned(),
-            })
-        }
+        Errno::ENOENT | Errno::ENOTDIR => missing_interpreter(plan).or_else(|| searched_path(plan)),
         Errno::EACCES if path.is_dir() => Some(format!("{shown} is a directory")),
         Errno::EACCES => {
             let mode = path.metadata().ok()?.permissions().mode();
@@ -220,6 +203,34 @@ pub(super) fn exec(candidate: usize, errno: Errno, plan: &Plan) -> Option<String
         }
         _ => None,
     }
+}
+
+/// A file that is there and cannot be executed for want of another: the kernel says "no such file" of
+/// both, and a search goes on to the next directory.
+fn missing_interpreter(plan: &Plan) -> Option<String> {
+    let paths = plan.exec.candidates.iter();
+    let mut files = paths
+        .map(|path| Path::new(OsStr::from_bytes(path.to_bytes())))
+        .filter(|path| path.is_file());
+    files.find_map(|path| {
+        let interpreter = interpreter(path).filter(|interpreter| !interpreter.exists())?;
+        let [shown, named] =
+            [path, &interpreter].map(|path| quoted_bare(path.as_os_str().as_bytes()));
+        Some(format!("{shown} exists; its interpreter {named} does not"))
+    })
+}
+
+/// Where a program was looked for that was named without a path.
+fn searched_path(plan: &Plan) -> Option<String> {
+    if !plan.exec.is_searched() {
+        return None;
+    }
+    let mut variables = plan.exec.envp.strings().iter();
+    let path = variables.find_map(|pair| pair.as_bytes().strip_prefix(b"PATH="));
+    Some(match path {
+        Some(path) => format!("PATH is {}", quoted_bare(path)),
+        None => "PATH is not set; the usual directories were searched".to_owned(),
+    })
 }
 
 /// What the kernel executes instead of the file: the interpreter of a script, or the loader that an

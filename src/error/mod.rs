@@ -169,9 +169,9 @@ impl Error {
         };
         let step = plan.steps.get(index);
         // A program that was named without a path is not to be found anywhere, not in the last place.
-        let missing = executes
+        let missing = kind == ErrorKind::Exec
             && matches!(errno, Errno::ENOENT | Errno::ENOTDIR)
-            && plan.exec.candidates.len() > 1;
+            && plan.exec.is_searched();
         let action = match step {
             _ if missing => format!(
                 "find {} in PATH",
@@ -197,7 +197,7 @@ impl Error {
             .get(candidate)
             .map_or(&[][..], |path| path.as_bytes());
         let missing =
-            matches!(errno, Errno::ENOENT | Errno::ENOTDIR) && plan.exec.candidates.len() > 1;
+            matches!(errno, Errno::ENOENT | Errno::ENOTDIR) && plan.exec.is_searched();
         let action = if missing {
             format!(
                 "find {} in PATH",

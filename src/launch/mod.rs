@@ -13,6 +13,7 @@
 //! ```
 
 mod dumpable;
+mod foreground;
 mod frame;
 mod init;
 mod memory;

@@ -2,7 +2,6 @@
 //! Asking the host for what a plan depends on. By trying, never by the kernel's version.
 
 use std::io::IsTerminal;
-use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,9 +75,12 @@ fn close_range_cloexec() -> bool {
     })
 }
 
+/// A user namespace that was made without privileges has denied setgroups(2) for good:
+/// user_namespaces(7). There the groups stay, as they do in one that the box gets.
 fn supplementary_groups() -> bool {
     // SAFETY: with a size of 0 nothing is written.
-    unsafe { libc::getgroups(0, ptr::null_mut()) > 0 }
+    let any = unsafe { libc::getgroups(0, ptr::null_mut()) > 0 };
+    any && std::fs::read("/proc/self/setgroups").map_or(true, |word| word != b"deny\n")
 }
 
 /// The bounding set and the highest capability that the kernel knows: it refuses the next.
@@ -121,15 +123,25 @@ fn effective_set() -> CapabilitySet {
     CapabilitySet(u64::from(data[0].effective) | u64::from(data[1].effective) << 32)
 }
 
+/// The call is the kernel's own, because libc's knows nothing of 32 and 33, which a program inherits
+/// like all others.
 fn ignored_signals() -> u64 {
+    /// The kernel's `struct sigaction`, of which the first word is the handler, in whatever length
+    /// the architecture gives it: 24 or 32 bytes.
+    type Action = [usize; 4];
     let ignored = |signal: i32| {
-        let mut action = MaybeUninit::<libc::sigaction>::uninit();
-        // SAFETY: the structure is ours; with no new action nothing changes.
-        if unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } != 0 {
-            return false;
-        }
-        // SAFETY: the call has succeeded and filled it.
-        unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+        let mut action: Action = [0; 4];
+        // SAFETY: the memory is ours and long enough; with no new action nothing changes.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                ptr::null::<Action>(),
+                &raw mut action,
+                size_of::<u64>(),
+            )
+        };
+        result == 0 && action[0] == libc::SIG_IGN
     };
     (1..=64)
         .filter(|&signal| ignored(signal))

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::dumpable::Dumpable;
+use super::foreground::Foreground;
 use super::frame::{Ends, Frame, monotonic_ns};
 use super::init::{InitReport, Start};
 use super::outcome::{Failure, Started};
 use super::{spawner, wait};
 use crate::pidfd::{WaitStatus, kill, wait_for};
-use crate::plan::Plan;
+use crate::plan::{Plan, Terminal};
 use crate::spec::ParentDeath;
 
 /// Runs a plan. `streams` are those that the plan wants supplied.
@@ -27,8 +28,10 @@ pub(crate) fn launch(
     let (frame, Ends { ptmx, mut init }) = Frame::new(plan, streams)?;
     let began = if plan.timings { monotonic_ns() } else { 0 };
     let dumpable = plan.changes_ids.then(Dumpable::keep);
+    let to_lend = plan.terminal == Terminal::Inherit && Foreground::is_ours();
     let (mut frame, cloned) = clone(frame, deadline);
     let Cloned { pid, late } = cloned.map_err(Failure::Clone)?;
+    let foreground = to_lend.then(|| Foreground::of(pid));
     // SAFETY: the clone has succeeded, so the kernel has put a new descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(frame.shared().pidfd.load(Ordering::Relaxed)) };
 
@@ -49,6 +52,9 @@ pub(crate) fn launch(
     }
     if let Some(init) = &mut init {
         await_init(init, &pidfd, deadline)?;
+    }
+    if let Some(foreground) = foreground {
+        foreground.lend();
     }
     Ok(Started {
         pid,

@@ -65,7 +65,8 @@ impl Value {
     fn show(&self, exec: &Exec, out: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Self::Int(number) => write!(out, "{number}"),
-            Self::Octal(mode) => write!(out, "{mode:#03o}").map(drop),
+            // As printf(3) has it for strace: three digits at least, and the first one a zero.
+            Self::Octal(mode) => write!(out, "{}{mode:03o}", if *mode > 0o77 { "0" } else { "" }),
             Self::Name(name, _) => out.write_str(name),
             Self::Capability(number) => out.write_str(&crate::spec::capability_name(*number)),
             Self::Flags(names, bits) => show_flags(names, *bits, out),

@@ -62,6 +62,11 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
+    /// Whether the program is a name to look for in PATH, and no path.
+    pub(crate) fn is_searched(&self) -> bool {
+        !self.program.as_bytes().contains(&b'/')
+    }
+
     /// A word of a launch as strace(1) prints it. argv and envp are known already.
     pub(crate) fn show_slot(&self, slot: Slot, out: &mut impl fmt::Write) -> fmt::Result {
         match slot {

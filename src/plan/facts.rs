@@ -17,7 +17,7 @@ pub struct HostFacts {
     pub uid: u32,
     /// The effective group id.
     pub gid: u32,
-    /// The calling thread has supplementary groups.
+    /// The calling thread has supplementary groups that may be dropped.
     pub supplementary_groups: bool,
     /// The bounding set of the calling thread.
     pub bounding: CapabilitySet,

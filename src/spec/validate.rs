@@ -43,14 +43,14 @@ impl Violations {
             format!("{} contains a NUL byte", what())
         });
         self.check(bytes.len() < MAX_ARG_STRLEN, origin, || {
-            format!(
-                "{} has {} bytes; the kernel takes at most {}",
-                what(),
-                bytes.len(),
-                MAX_ARG_STRLEN - 1
-            )
+            too_long(&what(), bytes.len())
         });
     }
+}
+
+fn too_long(what: &str, length: usize) -> String {
+    let most = MAX_ARG_STRLEN - 1;
+    format!("{what} has {length} bytes; the kernel takes at most {most}")
 }
 
 pub(super) fn validate(spec: &Spec) -> Vec<Violation> {
@@ -91,12 +91,16 @@ fn exec(spec: &Spec, found: &mut Violations) {
         "the command is empty".to_owned()
     });
     found.string(&spec.exec.program, origin, || "the command".to_owned());
+    if let Some(arg0) = &spec.exec.arg0 {
+        found.string(arg0, origin, || "argument 0".to_owned());
+    }
     for (index, arg) in spec.exec.args.iter().enumerate() {
         found.string(arg, origin, || format!("argument {}", index + 1));
     }
     for change in &spec.env.changes {
         let (name, value) = &change.value;
-        let shown = || format!("the variable {}", name.display());
+        let escaped = || name.as_bytes().escape_ascii().to_string();
+        let shown = || format!("the variable {}", escaped());
         found.check(!name.is_empty(), &change.origin, || {
             "a variable has a name".to_owned()
         });
@@ -105,9 +109,11 @@ fn exec(spec: &Spec, found: &mut Violations) {
         });
         found.string(name, &change.origin, shown);
         if let Some(value) = value {
-            found.string(value, &change.origin, || {
-                format!("the value of {}", name.display())
-            });
+            let what = || format!("the value of {}", escaped());
+            found.string(value, &change.origin, what);
+            let length = name.len() + "=".len() + value.len();
+            let fits = value.len() >= MAX_ARG_STRLEN || length < MAX_ARG_STRLEN;
+            found.check(fits, &change.origin, || too_long(&shown(), length));
         }
     }
 }

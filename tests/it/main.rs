@@ -6,7 +6,22 @@
 
 mod support;
 
+mod caps;
+mod env;
+mod errors;
+mod exec;
+mod explain;
+mod leftovers;
+mod library;
+mod mounts;
 mod namespaces;
+mod process;
+mod readme;
+mod report;
+mod timeout;
+mod timings;
+mod usage;
+mod user;
 
 use std::process::ExitCode;
 
@@ -14,5 +29,22 @@ fn main() -> ExitCode {
     if let Some(code) = support::probe::run() {
         return code;
     }
-    support::harness::main([namespaces::tests()])
+    support::harness::main([
+        caps::tests(),
+        env::tests(),
+        errors::tests(),
+        exec::tests(),
+        explain::tests(),
+        leftovers::tests(),
+        library::tests(),
+        mounts::tests(),
+        namespaces::tests(),
+        process::tests(),
+        readme::tests(),
+        report::tests(),
+        timeout::tests(),
+        timings::tests(),
+        usage::tests(),
+        user::tests(),
+    ])
 }

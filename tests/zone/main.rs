@@ -1,1 +1,29 @@
-fn main() {}
+//! The proofs about the zone: what runs between clone(2) and execve(2), in the memory of a program that
+//! goes on beside it. `tests/it` looks at the command from outside.
+//!
+//! Each test has a process of its own, because most are about what a process has and must keep: its
+//! descriptors, its children, its signals, its allocator.
+
+mod support;
+
+mod allocations;
+mod faults;
+mod hazards;
+mod purity;
+mod stack;
+mod strace;
+mod threads;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    support::harness::main([
+        allocations::tests(),
+        faults::tests(),
+        hazards::tests(),
+        purity::tests(),
+        stack::tests(),
+        strace::tests(),
+        threads::tests(),
+    ])
+}

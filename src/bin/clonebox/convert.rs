@@ -99,8 +99,9 @@ fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
 fn environment(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     spec.env.clear = args.env_clear.then(|| Origin::text("--env-clear"));
     for path in &args.env_file {
-        let origin = Origin::text(format!("--env-file {path}"));
-        let error = |reason: &dyn Display| UsageError::new(format!("--env-file {path}: {reason}"));
+        let typed = format!("--env-file {}", path.escape_default());
+        let origin = Origin::text(&typed);
+        let error = |reason: &dyn Display| UsageError::new(format!("{typed}: {reason}"));
         let bytes = std::fs::read(path).map_err(|cause| error(&cause))?;
         for (name, value) in parse_env_file(&bytes).map_err(|cause| error(&cause))? {
             variable(spec, name, value, &origin);
@@ -108,7 +109,7 @@ fn environment(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     }
     // Options win over files, as in docker.
     for word in &args.env {
-        let origin = Origin::text(format!("--env {word}"));
+        let origin = Origin::text(format!("--env {}", word.escape_default()));
         let (name, value) = match word.split_once('=') {
             Some((name, value)) => (name, Some(value.into())),
             None => (word.as_str(), None),

@@ -2,13 +2,19 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+
+use super::probe;
 
 /// The command under test: `CLONEBOX_BIN`, or what cargo has built.
 pub(crate) fn binary() -> PathBuf {
-    env::var_os("CLONEBOX_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_clonebox")), PathBuf::from)
+    env::var_os("CLONEBOX_BIN").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_clonebox")),
+        PathBuf::from,
+    )
 }
 
 /// A run of the command, to be described.
@@ -20,7 +26,15 @@ pub(crate) struct Clonebox {
 
 impl Clonebox {
     pub(crate) fn new() -> Self {
-        Self { command: Command::new(binary()), input: None }
+        Self::of(Command::new(binary()))
+    }
+
+    /// A run by way of another program.
+    pub(crate) fn of(command: Command) -> Self {
+        Self {
+            command,
+            input: None,
+        }
     }
 
     pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
@@ -38,30 +52,106 @@ impl Clonebox {
         self
     }
 
+    /// Adds this binary as the program, to answer a probe.
+    pub(crate) fn probe(self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.args(["--", &probe::path(), "__probe"]).args(words)
+    }
+
+    pub(crate) fn current_dir(mut self, path: impl AsRef<Path>) -> Self {
+        self.command.current_dir(path);
+        self
+    }
+
     /// The command, for what this builder has no word for.
     pub(crate) fn command(self) -> Command {
         self.command
     }
 
     /// Runs it to its end.
-    pub(crate) fn run(mut self) -> Ran {
+    pub(crate) fn run(self) -> Ran {
+        self.start().end()
+    }
+
+    /// Starts it.
+    pub(crate) fn start(mut self) -> Running {
         let words: Vec<OsString> = self.command.get_args().map(OsStr::to_owned).collect();
         let input = self.input.take();
-        self.command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+        self.command.stdin(if input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("the command can be started");
         if let Some(input) = input {
+            let mut stdin = child.stdin.take().expect("a pipe");
             // A program that reads nothing breaks the pipe, as it may.
-            let _ = child.stdin.take().expect("a pipe").write_all(&input);
+            thread::spawn(move || stdin.write_all(&input));
         }
-        let output = child.wait_with_output().expect("the command ends");
-        Ran { words, output }
+        Running {
+            words,
+            child: Some(child),
+        }
     }
+}
+
+/// Runs a probe in a box with these options.
+pub(crate) fn run_probe(options: &[&str], words: &[&str]) -> Ran {
+    Clonebox::new().args(options).probe(words).run()
 }
 
 /// Runs the command with these words, without input.
 pub(crate) fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
     Clonebox::new().args(args).run()
+}
+
+/// A run that has not ended; it does when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    words: Vec<OsString>,
+    child: Option<Child>,
+}
+
+impl Running {
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("it is waited for once")
+    }
+
+    pub(crate) fn pid(&mut self) -> u32 {
+        self.child().id()
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child().try_wait().expect("a child").is_some()
+    }
+
+    /// Waits until the program says that it runs.
+    #[track_caller]
+    pub(crate) fn ready(&mut self) {
+        let mut word = [0; 6];
+        let stdout = self.child().stdout.as_mut().expect("a pipe");
+        let read = stdout.read_exact(&mut word);
+        assert!(read.is_ok() && &word == b"ready\n", "the box is not ready");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ran {
+        let child = self.child.take().expect("it is waited for once");
+        let output = child.wait_with_output().expect("the command ends");
+        Ran {
+            words: std::mem::take(&mut self.words),
+            output,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// What became of it. Each look at it fails with all there is to see.
@@ -113,7 +203,22 @@ impl Ran {
 
     #[track_caller]
     pub(crate) fn complains(self, text: &str) -> Self {
-        assert!(self.stderr().contains(text), "no {text:?} in:\n{}", self.all());
+        assert!(
+            self.stderr().contains(text),
+            "no {text:?} in:\n{}",
+            self.all()
+        );
+        self
+    }
+
+    /// Fails if there is such a text on standard error.
+    #[track_caller]
+    pub(crate) fn says_nothing_of(self, text: &str) -> Self {
+        assert!(
+            !self.stderr().contains(text),
+            "{text:?} in:\n{}",
+            self.all()
+        );
         self
     }
 

@@ -16,7 +16,11 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn new(module: &str, name: &str, needs: &'static [Need], run: fn()) -> Self {
         let module = module.rsplit("::").next().unwrap_or(module);
-        Self { name: format!("{module}::{name}"), needs, run }
+        Self {
+            name: format!("{module}::{name}"),
+            needs,
+            run,
+        }
     }
 
     fn into_trial(self) -> Trial {
@@ -51,6 +55,10 @@ pub(crate) use tests;
 /// Runs the tests that the command line asks for.
 pub(crate) fn main<const N: usize>(modules: [Vec<Test>; N]) -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = modules.into_iter().flatten().map(Test::into_trial).collect();
+    let trials = modules
+        .into_iter()
+        .flatten()
+        .map(Test::into_trial)
+        .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,9 +1,14 @@
 //! What the tests have in common.
 
+mod aside;
 pub(crate) mod clonebox;
+pub(crate) mod files;
 pub(crate) mod harness;
+mod inside;
 pub(crate) mod need;
 pub(crate) mod probe;
+pub(crate) mod processes;
+pub(crate) mod status;
 
-pub(crate) use clonebox::{Clonebox, binary};
+pub(crate) use clonebox::{Clonebox, binary, run_probe};
 pub(crate) use harness::tests;

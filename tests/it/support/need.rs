@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -39,9 +40,18 @@ pub(crate) enum Need {
     Sudo,
     /// bash(1).
     Bash,
+    /// The sources that this binary is made of, and what cargo has made of them.
+    Sources,
+    /// rustc, and the sources.
+    Rustc,
+    /// rustc with the core library for AArch64, and the sources.
+    RustcAarch64,
+    /// Set-user-id programs in the directory for temporary files have their effect, and root can make
+    /// some.
+    SetId,
 }
 
-const ALL: [(Need, &str); 11] = [
+const ALL: [(Need, &str); 15] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -53,20 +63,33 @@ const ALL: [(Need, &str); 11] = [
     (Need::Strace, "strace"),
     (Need::Sudo, "sudo"),
     (Need::Bash, "bash"),
+    (Need::Sources, "sources"),
+    (Need::Rustc, "rustc"),
+    (Need::RustcAarch64, "rustc-aarch64"),
+    (Need::SetId, "setid"),
 ];
 
 impl Need {
     fn word(self) -> &'static str {
-        ALL.into_iter().find(|(need, _)| *need == self).map_or("?", |(_, word)| word)
+        ALL.into_iter()
+            .find(|(need, _)| *need == self)
+            .map_or("?", |(_, word)| word)
     }
 
     /// Tries; why not, if not.
     fn probe(self) -> Result<(), String> {
         let works = |args: &[&str]| {
-            let output = Command::new(binary()).args(args).stdin(Stdio::null()).output();
+            let output = Command::new(binary())
+                .args(args)
+                .stdin(Stdio::null())
+                .output();
             match output {
                 Ok(output) if output.status.success() => Ok(()),
-                Ok(output) => Err(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("no word").to_owned()),
+                Ok(output) => Err(String::from_utf8_lossy(&output.stderr)
+                    .lines()
+                    .next()
+                    .unwrap_or("no word")
+                    .to_owned()),
                 Err(error) => Err(error.to_string()),
             }
         };
@@ -74,31 +97,110 @@ impl Need {
         let root = nix::unistd::geteuid().is_root();
         match self {
             Self::Box => works(&["--", "/bin/true"]),
-            Self::Root => when(root, "not root").and_then(|()| works(&["--userns=host", "--", "/bin/true"])),
+            Self::Root => {
+                when(root, "not root").and_then(|()| works(&["--userns=host", "--", "/bin/true"]))
+            }
             Self::NotRoot => when(!root, "root"),
             Self::Userns => works(&["--userns=auto", "--", "/bin/true"]),
-            Self::Ptmx => when(nix::pty::openpty(None, None).is_ok(), "no pseudoterminal can be opened"),
+            Self::Ptmx => when(
+                nix::pty::openpty(None, None).is_ok(),
+                "no pseudoterminal can be opened",
+            ),
             Self::Seccomp => {
-                let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
-                when(actions.contains("errno") && actions.contains("user_notif"), "the kernel has no seccomp filters")
+                let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail")
+                    .unwrap_or_default();
+                when(
+                    actions.contains("errno") && actions.contains("user_notif"),
+                    "the kernel has no seccomp filters",
+                )
             }
             Self::Clone3 => {
                 // Without arguments it is EINVAL where it exists.
                 // SAFETY: a size of 0 is refused before anything is read.
                 unsafe { libc::syscall(libc::SYS_clone3, std::ptr::null::<u8>(), 0) };
-                when(nix::errno::Errno::last() == nix::errno::Errno::EINVAL, "clone3(2) is missing or filtered")
+                when(
+                    nix::errno::Errno::last() == nix::errno::Errno::EINVAL,
+                    "clone3(2) is missing or filtered",
+                )
             }
             Self::TimeNamespace => works(&["--time-offset=1", "--", "/bin/true"]),
             Self::Strace => {
-                let status = Command::new("strace").args(["-o", "/dev/null", "/bin/true"]).stderr(Stdio::null()).status();
-                when(status.is_ok_and(|status| status.success()), "strace is missing, or may not trace")
+                let status = Command::new("strace")
+                    .args(["-o", "/dev/null", "/bin/true"])
+                    .stderr(Stdio::null())
+                    .status();
+                when(
+                    status.is_ok_and(|status| status.success()),
+                    "strace is missing, or may not trace",
+                )
             }
             Self::Sudo => {
-                let status = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
-                when(status.is_ok_and(|status| status.success()), "sudo is missing, or asks for a password")
+                let status = Command::new("sudo")
+                    .args(["-n", "true"])
+                    .stderr(Stdio::null())
+                    .status();
+                when(
+                    status.is_ok_and(|status| status.success()),
+                    "sudo is missing, or asks for a password",
+                )
             }
             Self::Bash => when(Path::new("/bin/bash").exists(), "no /bin/bash"),
+            Self::Sources => {
+                let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+                let own = env::current_exe().unwrap_or_default();
+                let built = own
+                    .parent()
+                    .is_some_and(|directory| directory.ends_with("deps"));
+                when(
+                    Path::new(manifest).exists() && built,
+                    "only the binaries are here",
+                )
+            }
+            Self::Rustc => compiles_core(&[]),
+            Self::RustcAarch64 => compiles_core(&["--target", "aarch64-unknown-linux-gnu"]),
+            Self::SetId => set_id(),
         }
+    }
+}
+
+/// Whether the caller can make a program set-user-id that has its effect.
+fn set_id() -> Result<(), String> {
+    let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    std::os::unix::fs::chown(file.path(), Some(1234), Some(1234))
+        .map_err(|error| format!("no file can be given to another user: {error}"))?;
+    let mounted = nix::sys::statvfs::statvfs(file.path()).map_err(|errno| errno.to_string())?;
+    let nosuid = mounted
+        .flags()
+        .contains(nix::sys::statvfs::FsFlags::ST_NOSUID);
+    if nosuid || nix::sys::prctl::get_no_new_privs().unwrap_or(true) {
+        return Err("set-user-id has no effect here".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether rustc can compile a crate without std.
+fn compiles_core(flags: &[&str]) -> Result<(), String> {
+    Need::Sources.probe()?;
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    // Not /dev/null: rustc renames a file of its own to the output, which as root it may even there.
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let mut child = Command::new(rustc)
+        .args(["--crate-type", "lib", "--emit", "metadata", "-o"])
+        .arg(directory.path().join("core"))
+        .args(flags)
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("rustc: {error}"))?;
+    let mut source = child.stdin.take().expect("a pipe");
+    // A compiler that has ended already has said why.
+    let _ = source.write_all(b"#![no_std]");
+    drop(source);
+    match child.wait() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!("rustc has no core library for {flags:?}")),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -113,9 +215,15 @@ fn declared() -> Result<Vec<Need>, Failed> {
     let words = env::var("CLONEBOX_TEST_HAS").unwrap_or_default();
     let find = |word: &str| {
         let known = ALL.into_iter().find(|(_, known)| *known == word);
-        known.map(|(need, _)| need).ok_or_else(|| format!("CLONEBOX_TEST_HAS: there is no need {word:?}").into())
+        known
+            .map(|(need, _)| need)
+            .ok_or_else(|| format!("CLONEBOX_TEST_HAS: there is no need {word:?}").into())
     };
-    words.split(',').filter(|word| !word.is_empty()).map(find).collect()
+    words
+        .split(',')
+        .filter(|word| !word.is_empty())
+        .map(find)
+        .collect()
 }
 
 /// The first need that the machine does not meet, and why; an error if it was declared to.

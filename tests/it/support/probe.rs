@@ -1,21 +1,64 @@
 //! The program inside a box, when it is this binary: `it __probe WHAT`. It needs no shell, no tools.
 
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a probe is a program of its own, which prints what it sees"
+)]
+
 use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+use super::{aside, inside};
 
 /// The path of this binary, to be run in a box with `__probe` and a word.
 pub(crate) fn path() -> String {
-    env::current_exe().expect("this binary has a path").into_os_string().into_string().expect("UTF-8")
+    env::current_exe()
+        .expect("this binary has a path")
+        .into_os_string()
+        .into_string()
+        .expect("UTF-8")
 }
 
 /// Answers a probe; `None` if this is no probe.
 pub(crate) fn run() -> Option<ExitCode> {
-    let mut words = env::args().skip(1);
-    if words.next()? != "__probe" {
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    let (probe, words) = words.split_first()?;
+    if probe != "__probe" {
         return None;
     }
-    match words.next()?.as_str() {
+    let (what, words) = words.split_first().expect("a word after __probe");
+    match what.to_str().expect("UTF-8") {
+        "args" => inside::args(),
+        "cat" => inside::cat(&words[0]),
+        "child" => inside::child(&words[0]),
+        "clocks" => inside::clocks(),
+        "copy" => inside::copy(),
+        "cwd" => println!("{}", env::current_dir().expect("a directory").display()),
+        "env" => inside::environment(),
+        "exit" => inside::leave(&words[0]),
+        "family" => inside::family(&words[0]),
+        "fault" => inside::fault(),
+        "fds" => inside::descriptors(),
+        "leftovers" => aside::leftovers(&words[0]),
+        "links" => inside::links(words),
+        "list" => inside::list(&words[0]),
+        "loopback" => inside::loopback(),
+        "mount" => inside::mount(&words[0]),
+        "network" => inside::network(),
+        "nice" => inside::nice(),
         "pid" => println!("{}", std::process::id()),
+        "raise" => inside::raise(&words[0]),
+        "say" => eprintln!("{}", words[0].display()),
+        "share" => inside::share(words),
+        "silence" => aside::silence(),
+        "stay" => inside::stay(),
+        "umask" => inside::umask(),
+        "with-ambient" => inside::with_ambient(words),
+        "with-groups" => inside::with_groups(words),
+        "work" => inside::work(),
+        "write" => inside::write(&words[0], &words[1]),
         word => panic!("there is no probe {word:?}"),
     }
     Some(ExitCode::SUCCESS)

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The commands that are compared: how each is called for a box like clonebox's, and how those that
+//! are not installed anywhere are built.
+
+mod oci;
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::ptr::null;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use crate::support::Result;
+use crate::support::host::{Fact, said};
+
+/// The command as cargo builds it for this bench: the release profile.
+pub(crate) const CLONEBOX: &str = env!("CARGO_BIN_EXE_clonebox");
+
+/// What clonebox keeps, in bwrap's words.
+const KEPT: [&str; 11] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_SETFCAP",
+];
+
+/// A command that starts the target.
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    /// So much slower that it is measured less often.
+    pub(crate) slow: bool,
+    /// What it was built with.
+    pub(crate) fact: Option<Fact>,
+    command: Command,
+    /// The name of a runtime's next container, which is its last word.
+    container: Option<oci::Names>,
+}
+
+impl Contender {
+    fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
+        let mut command = Command::new(program.into());
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        Self {
+            name,
+            slow: false,
+            fact: None,
+            command,
+            container: None,
+        }
+    }
+
+    fn args<I: IntoIterator>(mut self, args: I) -> Self
+    where
+        I::Item: AsRef<std::ffi::OsStr>,
+    {
+        self.command.args(args);
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&mut self) -> io::Result<Duration> {
+        let mut named;
+        let command = match &mut self.container {
+            Some(names) => {
+                named = names.command(&self.command);
+                &mut named
+            }
+            None => &mut self.command,
+        };
+        let began = Instant::now();
+        let status = command.spawn()?.wait()?;
+        let time = began.elapsed();
+        if status.success() {
+            Ok(time)
+        } else {
+            Err(io::Error::other(format!("{}: {status}", self.name)))
+        }
+    }
+}
+
+/// Gives this process a mount table of its own, for crun 1.8: it refuses hosts with both versions of
+/// cgroups, so the second is hidden. All contenders get the same table.
+pub(crate) fn own_mounts() -> Result {
+    // SAFETY: the call takes a number and touches no memory.
+    Errno::result(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: the string ends with NUL and lives during the call.
+    Errno::result(unsafe { libc::mount(null(), c"/".as_ptr(), null(), private, null()) })?;
+    // SAFETY: the same. Where there is none, nothing has to be hidden.
+    unsafe { libc::umount2(c"/sys/fs/cgroup/unified".as_ptr(), libc::MNT_DETACH) };
+    Ok(())
+}
+
+/// Those that work here, and why others do not.
+pub(crate) fn all(
+    exit: &Path,
+    dir: &Path,
+) -> Result<(Vec<Contender>, Vec<(&'static str, String)>)> {
+    let mut wanted = vec![
+        Ok(Contender::new("target", exit)),
+        Ok(Contender::new("clonebox", CLONEBOX).args([Path::new("--"), exit])),
+        musl().map(|path| Contender::new("clonebox-musl", path).args([Path::new("--"), exit])),
+        calls(exit, dir),
+        tutorial(exit, dir),
+        Ok(Contender::new("unshare", "unshare")
+            .args(["-u", "-p", "-m", "-f", "--mount-proc"])
+            .args([exit])),
+        Ok(bwrap(exit)),
+    ];
+    wanted.extend(oci::all(exit, dir)?.map(Ok));
+    let (mut usable, mut missing) = (Vec::new(), Vec::new());
+    for contender in wanted {
+        match contender {
+            Ok(mut contender) => match contender.try_once() {
+                Ok(()) => usable.push(contender),
+                Err(why) => missing.push((contender.name, why)),
+            },
+            Err(missed) => missing.push(missed),
+        }
+    }
+    Ok((usable, missing))
+}
+
+impl Contender {
+    fn try_once(&mut self) -> std::result::Result<(), String> {
+        self.command.stderr(Stdio::null());
+        let result = self.run().map(drop).map_err(|error| error.to_string());
+        self.command.stderr(Stdio::inherit());
+        result
+    }
+}
+
+type Wanted = std::result::Result<Contender, (&'static str, String)>;
+
+fn musl() -> std::result::Result<PathBuf, (&'static str, String)> {
+    env::var_os("CLONEBOX_MUSL")
+        .map(PathBuf::from)
+        .ok_or_else(|| ("clonebox-musl", "CLONEBOX_MUSL names no program".to_owned()))
+}
+
+/// `--as-pid-1`, because clonebox's program is PID 1 as well.
+fn bwrap(exit: &Path) -> Contender {
+    let mut contender = Contender::new("bwrap", "bwrap")
+        .args(["--unshare-uts", "--hostname", "bench-box"])
+        .args([
+            "--unshare-pid",
+            "--as-pid-1",
+            "--die-with-parent",
+            "--new-session",
+        ])
+        .args(["--dev-bind", "/", "/", "--proc", "/proc"])
+        .args(["--cap-drop", "ALL"]);
+    for capability in KEPT {
+        contender = contender.args(["--cap-add", capability]);
+    }
+    contender.args([Path::new("--"), exit])
+}
+
+/// The C program, with musl if it is there: its start takes less.
+fn calls(exit: &Path, dir: &Path) -> Wanted {
+    const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/programs/calls.c");
+    let program = dir.join("calls");
+    let arch = said("gcc", &["-print-multiarch"]);
+    let headers = [
+        "-idirafter/usr/include".to_owned(),
+        format!("-idirafter/usr/include/{arch}"),
+    ];
+    let mut error = String::new();
+    for compiler in ["musl-gcc", "gcc"] {
+        let mut build = Command::new(compiler);
+        build.args(["-O2", "-static"]).args(&headers);
+        match built(build.arg("-o").arg(&program).arg(SOURCE)) {
+            Ok(()) => {
+                let mut contender = Contender::new("c", program).args([exit]);
+                let version = said("gcc", &["--version"]);
+                contender.fact = Some(("C program".to_owned(), format!("{compiler}, {version}")));
+                return Ok(contender);
+            }
+            Err(why) => error = why,
+        }
+    }
+    Err(("c", error))
+}
+
+/// Built as clonebox is: static, optimised, without unwinding.
+fn tutorial(exit: &Path, dir: &Path) -> Wanted {
+    const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/programs/tutorial.rs");
+    let program = dir.join("tutorial");
+    let mut build = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    build.args([
+        "--edition=2024",
+        "-Copt-level=3",
+        "-Cpanic=abort",
+        "-Cstrip=symbols",
+    ]);
+    build.args([
+        "-Clto=fat",
+        "-Ccodegen-units=1",
+        "-Ctarget-feature=+crt-static",
+    ]);
+    match built(build.arg("-o").arg(&program).arg(SOURCE)) {
+        Ok(()) => Ok(Contender::new("tutorial", program).args([exit])),
+        Err(why) => Err(("tutorial", why)),
+    }
+}
+
+fn built(build: &mut Command) -> std::result::Result<(), String> {
+    match build.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(format!("{}: {error}", build.get_program().display())),
+    }
+}
+
+/// The versions of those that are installed.
+pub(crate) fn facts() -> Vec<Fact> {
+    ["unshare", "bwrap", "crun", "runc"]
+        .map(|program| (program.to_owned(), said(program, &["--version"])))
+        .into()
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Launch time against resident memory, as an SVG.
+
+use plotters::chart::ChartBuilder;
+use plotters::coord::combinators::IntoLogRange;
+use plotters::drawing::IntoDrawingArea;
+use plotters::element::{Circle, Text};
+use plotters::prelude::SVGBackend;
+use plotters::series::LineSeries;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, TextStyle};
+
+use super::Result;
+use super::load::Load;
+use super::results::Measured;
+
+const SIZE: (u32, u32) = (860, 480);
+const FONT: &str = "Helvetica, Arial, sans-serif";
+const INK: RGBColor = RGBColor(40, 40, 40);
+const GRID: RGBColor = RGBColor(228, 228, 228);
+const PAPER: RGBColor = RGBColor(255, 255, 255);
+
+/// A way, what it is called in the plot, its colour, and where its label stands, in pixels below it.
+const LINES: [(&str, &str, RGBColor, i32); 4] = [
+    ("fork", "copying clone (fork)", RGBColor(200, 60, 60), 0),
+    ("reexec", "re-exec", RGBColor(214, 137, 16), 0),
+    ("template", "clonebox", RGBColor(28, 106, 198), -8),
+    (
+        "floor",
+        "floor: bare system calls",
+        RGBColor(120, 120, 120),
+        9,
+    ),
+];
+
+/// The plot of all loads without busy threads.
+pub(crate) fn svg(measured: &Measured) -> Result<String> {
+    let loads: Vec<Load> = measured
+        .loads()
+        .into_iter()
+        .filter(|load| load.threads == 0)
+        .collect();
+    let gib = |load: Load| load.resident_mib as f64 / 1024.0;
+    let most_gib = loads
+        .iter()
+        .map(|&load| gib(load))
+        .fold(0.0, f64::max)
+        .max(0.01);
+    let points = |way: &str| -> Vec<(f64, f64)> {
+        let point = |&load: &Load| Some((gib(load), measured.median(load, way)? / 1000.0));
+        loads.iter().filter_map(point).collect()
+    };
+    let highest = points("fork").iter().map(|&(_, ms)| ms).fold(1.0, f64::max);
+
+    let mut svg = String::new();
+    {
+        let paper = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        paper.fill(&PAPER)?;
+        let mut chart = ChartBuilder::on(&paper)
+            .caption("Launch time against the memory of the launcher", font(19))
+            .margin(14)
+            .margin_right(170)
+            .x_label_area_size(52)
+            .y_label_area_size(72)
+            .build_cartesian_2d(0.0..most_gib, (0.1..highest * 1.6).log_scale())?;
+        chart
+            .configure_mesh()
+            .x_desc("resident memory of the launching program, GiB")
+            .y_desc("launch to reaped, median, ms (log)")
+            .axis_desc_style(font(14))
+            .label_style(font(13))
+            .x_labels(9)
+            .x_label_formatter(&|gib| format!("{gib}"))
+            .y_label_formatter(&|ms| format!("{ms}"))
+            .bold_line_style(GRID)
+            .light_line_style(PAPER)
+            .axis_style(INK)
+            .draw()?;
+        for (way, label, colour, below) in LINES {
+            let points = points(way);
+            let Some(&last) = points.last() else { continue };
+            let line = ShapeStyle::from(colour).stroke_width(2);
+            chart.draw_series(LineSeries::new(points.iter().copied(), line))?;
+            let dots = points
+                .iter()
+                .map(|&point| Circle::new(point, 4, colour.filled()));
+            chart.draw_series(dots)?;
+            let (x, y) = chart.backend_coord(&last);
+            let place = Pos::new(HPos::Left, VPos::Center);
+            let style = font(14).color(&colour).pos(place);
+            paper.draw(&Text::new(label, (x + 12, y + below), style))?;
+        }
+        paper.present()?;
+    }
+    Ok(svg)
+}
+
+fn font(size: u32) -> TextStyle<'static> {
+    (FONT, size).into_font().color(&INK)
+}

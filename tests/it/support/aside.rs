@@ -1,0 +1,91 @@
+//! What is about a whole process, and so needs one that does nothing else.
+
+#![expect(clippy::print_stdout, reason = "it is a program of its own")]
+
+use std::ffi::OsString;
+use std::fs;
+
+use clonebox::{Command, ErrorKind, UserNamespace};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+
+use super::probe;
+
+/// A box around this binary.
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(probe::path());
+    command.arg("__probe").args(words);
+    command
+}
+
+fn fails(command: &Command, kind: ErrorKind) {
+    let error = command.spawn().expect_err("no box");
+    assert_eq!(error.kind(), kind, "{error}");
+}
+
+/// Starts a box, or fails to, in the way that is named.
+fn start(scenario: &str) {
+    match scenario {
+        "clone" => fails(
+            command(&["exit", "0"]).userns(UserNamespace::Host),
+            ErrorKind::Clone,
+        ),
+        "exec" => fails(&Command::new("/dev/null/none"), ErrorKind::Exec),
+        "kill" => {
+            let mut child = command(&["stay"])
+                .stdout(clonebox::Stdio::piped())
+                .spawn()
+                .expect("a box");
+            child.kill().expect("it is ours");
+            child.wait().expect("its end");
+        }
+        "setup" => fails(
+            command(&["exit", "0"]).current_dir("/dev/null/none"),
+            ErrorKind::Setup,
+        ),
+        "spec" => fails(command(&["exit", "0"]).hostname(""), ErrorKind::Spec),
+        "success" => {
+            let output = command(&["copy"]).output().expect("a box");
+            assert!(output.status.success(), "{output:?}");
+        }
+        scenario => panic!("there is no scenario {scenario:?}"),
+    }
+}
+
+/// Everything but descriptors and threads that a process may be left with is mapped or a child.
+fn belongings() -> (Vec<String>, usize) {
+    let entries = fs::read_dir("/proc/self/fd").expect("/proc");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    // The descriptor that looks is there both times.
+    let mut descriptors: Vec<String> = paths
+        .map(|path| format!("{} {:?}", path.display(), fs::read_link(&path).ok()))
+        .filter(|descriptor| !descriptor.contains("/proc/"))
+        .collect();
+    descriptors.sort();
+    let threads = fs::read_dir("/proc/self/task").expect("/proc").count();
+    (descriptors, threads)
+}
+
+/// Starts boxes in one way and says what this process has been left with.
+pub(super) fn leftovers(scenario: &OsString) {
+    let scenario = scenario.to_str().expect("UTF-8");
+    start(scenario);
+    let before = belongings();
+    (0..10).for_each(|_| start(scenario));
+    let after = belongings();
+    if before != after {
+        println!("before {before:?}\nafter {after:?}");
+    }
+    match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        Err(Errno::ECHILD) => {}
+        child => println!("a child: {child:?}"),
+    }
+}
+
+/// Succeeds and fails in every way, with nothing to say.
+pub(super) fn silence() {
+    assert!(command(&["exit", "0"]).status().expect("a box").success());
+    ["exec", "kill", "setup", "spec", "success"]
+        .into_iter()
+        .for_each(start);
+}

@@ -1,0 +1,82 @@
+//! Files that a test makes for itself.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::probe;
+
+/// A directory that everybody may look into, and that is removed with what is in it.
+pub(crate) fn directory() -> TempDir {
+    let directory = TempDir::new().expect("a directory for temporary files");
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("it is ours");
+    directory
+}
+
+/// Writes a file that may be executed, and says where. See [`super::inside::write`].
+pub(crate) fn executable(directory: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    write(directory, name, "755", bytes)
+}
+
+/// Writes a file of this mode.
+pub(crate) fn write(directory: &Path, name: &str, mode: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    let path = directory.join(name);
+    let mut command = Command::new(probe::path());
+    command
+        .args(["__probe", "write"])
+        .arg(&path)
+        .arg(mode)
+        .stdin(Stdio::piped());
+    let mut writer = command.spawn().expect("this binary");
+    writer
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(bytes.as_ref())
+        .expect("a reader");
+    assert!(
+        writer.wait().expect("its end").success(),
+        "cannot write {}",
+        path.display()
+    );
+    path
+}
+
+/// This binary where everybody may execute it: at its own path or, if that is nobody else's to see, as
+/// a copy.
+#[derive(Debug)]
+pub(crate) struct Public {
+    path: PathBuf,
+    _directory: Option<TempDir>,
+}
+
+impl Public {
+    pub(crate) fn new() -> Self {
+        let own = PathBuf::from(probe::path());
+        let open = |path: &Path| {
+            path.metadata()
+                .is_ok_and(|path| path.permissions().mode() & 1 != 0)
+        };
+        if own.ancestors().all(open) {
+            return Self {
+                path: own,
+                _directory: None,
+            };
+        }
+        let directory = directory();
+        let path = executable(directory.path(), "it", fs::read(own).expect("this binary"));
+        Self {
+            path,
+            _directory: Some(directory),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        std::str::from_utf8(self.path.as_os_str().as_bytes()).expect("UTF-8")
+    }
+}

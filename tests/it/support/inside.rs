@@ -1,0 +1,271 @@
+//! What a probe does and says in a box: a line for each thing, in a form of our own.
+
+#![expect(
+    clippy::exit,
+    clippy::print_stdout,
+    reason = "a probe is a program of its own, which prints what it sees"
+)]
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, exit};
+use std::thread;
+use std::time::Duration;
+
+use super::probe;
+
+/// Longer than any test takes. What is not ended by then ends by itself.
+const LONG: Duration = Duration::from_secs(300);
+
+/// Copies a file to standard output.
+pub(super) fn cat(path: &OsString) {
+    let bytes = fs::read(path).expect("a file that can be read");
+    io::stdout().write_all(&bytes).expect("a reader");
+}
+
+/// The names in a directory, sorted.
+pub(super) fn list(path: &OsString) {
+    let entries = fs::read_dir(path).expect("a directory");
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort();
+    names
+        .iter()
+        .for_each(|name| println!("{}", name.as_bytes().escape_ascii()));
+}
+
+/// Where symbolic links point to.
+pub(super) fn links(paths: &[OsString]) {
+    for path in paths {
+        println!("{}", fs::read_link(path).expect("a link").display());
+    }
+}
+
+/// `argv[0]`, and the arguments after the probe's own.
+pub(super) fn args() {
+    for (index, arg) in env::args_os()
+        .enumerate()
+        .filter(|(index, _)| !(1..3).contains(index))
+    {
+        println!("{index} {}", arg.as_bytes().escape_ascii());
+    }
+}
+
+/// The environment.
+pub(super) fn environment() {
+    for (name, value) in env::vars_os() {
+        println!(
+            "{}={}",
+            name.as_bytes().escape_ascii(),
+            value.as_bytes().escape_ascii()
+        );
+    }
+}
+
+/// The numbers of the open descriptors, without the one that looks.
+pub(super) fn descriptors() {
+    let entries = fs::read_dir("/proc/self/fd").expect("/proc");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let mut numbers: Vec<i32> = names
+        .map(|name| name.to_str().expect("digits").parse().expect("a number"))
+        .collect();
+    numbers.sort_unstable();
+    // SAFETY: the call takes numbers and touches no memory.
+    numbers.retain(|&number| unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0);
+    numbers.iter().for_each(|number| println!("{number}"));
+}
+
+/// The file mode creation mask.
+pub(super) fn umask() {
+    let mask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    println!("{:03o}", mask.bits());
+}
+
+/// The nice value.
+pub(super) fn nice() {
+    // SAFETY: the call takes numbers and touches no memory.
+    println!("{}", unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) });
+}
+
+/// The clocks of a time namespace, in seconds.
+pub(super) fn clocks() {
+    use nix::time::{ClockId, clock_gettime};
+    for clock in [ClockId::CLOCK_MONOTONIC, ClockId::CLOCK_BOOTTIME] {
+        println!("{}", clock_gettime(clock).expect("a clock").tv_sec());
+    }
+}
+
+/// Talks to itself through the loopback device.
+pub(super) fn loopback() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let address = listener.local_addr().expect("an address");
+    println!(
+        "{}",
+        if TcpStream::connect(address).is_ok() {
+            "up"
+        } else {
+            "down"
+        }
+    );
+}
+
+/// Looks for a way to a network. The address is of none: RFC 5737.
+pub(super) fn network() {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    match socket.connect("192.0.2.1:9") {
+        Ok(()) => println!("a way out"),
+        Err(error) => println!("{:?}", error.kind()),
+    }
+}
+
+/// Standard input to standard output.
+pub(super) fn copy() {
+    io::copy(&mut io::stdin(), &mut io::stdout()).expect("both ends");
+}
+
+/// Standard input to a file of this mode.
+///
+/// An executable is written by a process of its own: a descriptor that is open for writing when
+/// another thread forks would make its execve(2) fail with ETXTBSY.
+pub(super) fn write(path: &OsString, mode: &OsString) {
+    let mode = u32::from_str_radix(mode.to_str().expect("UTF-8"), 8).expect("octal digits");
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).expect("input");
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)
+        .expect("a file");
+    file.write_all(&bytes).expect("room");
+    file.set_permissions(Permissions::from_mode(mode))
+        .expect("a file of ours");
+}
+
+/// Sends a signal to itself.
+pub(super) fn raise(number: &OsString) {
+    let number = number.to_str().expect("UTF-8").parse().expect("a number");
+    // SAFETY: the call takes a number; what the signal does is what the test wants.
+    unsafe { libc::raise(number) };
+}
+
+/// Ends by a fault, which not even a PID 1 can ignore.
+pub(super) fn fault() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure is ours; a process without a limit for it leaves no core file.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw mut limit) };
+    // SAFETY: nothing is mapped at this address: the process ends here, as it should.
+    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
+}
+
+/// Says that it runs, and stays.
+pub(super) fn stay() {
+    println!("ready");
+    thread::sleep(LONG);
+}
+
+/// A child in a session of its own that has a child; all of them stay. `marker` is among their words.
+pub(super) fn family(marker: &OsString) {
+    let mut command = Command::new(probe::path());
+    let child = command.args(["__probe", "child"]).arg(marker).spawn();
+    drop(child.expect("a child"));
+    stay();
+}
+
+/// The middle of a family.
+pub(super) fn child(marker: &OsString) {
+    // SAFETY: the call takes nothing and touches no memory.
+    unsafe { libc::setsid() };
+    let mut command = Command::new(probe::path());
+    drop(command.args(["__probe", "stay"]).arg(marker).status());
+}
+
+/// Uses 64 MiB of memory, and processor time until there is something to see of it.
+pub(super) fn work() {
+    let memory = vec![1u8; 64 << 20];
+    let used = || {
+        let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF);
+        usage.expect("the usage").user_time()
+    };
+    let mut sum = 0u64;
+    while used().tv_sec() == 0 && used().tv_usec() < 50_000 {
+        sum = memory
+            .iter()
+            .fold(sum, |sum, &byte| sum.wrapping_add(u64::from(byte)));
+    }
+    println!("{}", sum > 0);
+}
+
+/// Mounts a tmpfs on a directory and prints the mount table.
+pub(super) fn mount(directory: &OsString) {
+    let target = std::ffi::CString::new(directory.as_bytes()).expect("no NUL");
+    let tmpfs = c"tmpfs".as_ptr();
+    // SAFETY: the strings live during the call, which writes to none of them.
+    let result = unsafe { libc::mount(tmpfs, target.as_ptr(), tmpfs, 0, std::ptr::null()) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    cat(&"/proc/self/mountinfo".into());
+}
+
+/// Shares all mounts with whoever copies them, runs a program, and prints its mount table.
+pub(super) fn share(command: &[OsString]) {
+    // SAFETY: the string is constant, and the call writes to nothing of ours.
+    let result = unsafe {
+        let flags = libc::MS_REC | libc::MS_SHARED;
+        libc::mount(
+            std::ptr::null(),
+            c"/".as_ptr(),
+            std::ptr::null(),
+            flags,
+            std::ptr::null(),
+        )
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    let status = Command::new(&command[0])
+        .args(&command[1..])
+        .status()
+        .expect("a program");
+    assert!(status.success(), "{status}");
+    println!("outside");
+    cat(&"/proc/self/mountinfo".into());
+}
+
+/// Becomes a program, with the supplementary groups 5 and 6.
+pub(super) fn with_groups(command: &[OsString]) -> ! {
+    let groups = [5, 6];
+    // SAFETY: the array is as long as the call is told.
+    let result = unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    become_program(command)
+}
+
+/// Becomes a program, with CAP_CHOWN inheritable and ambient.
+pub(super) fn with_ambient(command: &[OsString]) -> ! {
+    use caps::{CapSet, Capability};
+    for set in [CapSet::Inheritable, CapSet::Ambient] {
+        caps::raise(None, set, Capability::CAP_CHOWN).expect("the capability");
+    }
+    become_program(command)
+}
+
+fn become_program(command: &[OsString]) -> ! {
+    let error = Command::new(&command[0]).args(&command[1..]).exec();
+    panic!("{}: {error}", Path::new(&command[0]).display());
+}
+
+/// Ends with a code.
+pub(super) fn leave(code: &OsString) -> ! {
+    exit(code.to_str().expect("UTF-8").parse().expect("a number"))
+}

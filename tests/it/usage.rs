@@ -1,0 +1,205 @@
+//! The command line: what it takes, and what it says to what it does not take.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Stdio;
+
+use crate::support::clonebox::{Ran, run};
+use crate::support::{Clonebox, binary, files, probe, tests};
+
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// Runs a box with these words in front of a program that prints the host name.
+#[track_caller]
+fn host_name(words: &[&str]) -> String {
+    let probe = probe::path();
+    let program = [probe.as_str(), "__probe", "cat", HOST_NAME];
+    run(words.iter().chain(&program)).succeeds().stdout()
+}
+
+/// Runs the command with words that make no sense.
+#[track_caller]
+fn refused(words: &[&str], message: &str) {
+    let ran: Ran = run(words.iter().chain(&["--", "/bin/true"]))
+        .exits_with(125)
+        .prints("");
+    assert_eq!(ran.stderr(), format!("clonebox: {message}\n"));
+}
+
+tests! {
+    fn help_fits_a_screen() needs [] {
+        let text = run(["--help"]).succeeds().says_nothing_else().stdout();
+        assert!(text.starts_with("Usage: clonebox [OPTIONS] [--] COMMAND [ARG...]\n"), "{text}");
+        assert!(text.lines().count() <= 50, "{} lines", text.lines().count());
+        assert!(text.lines().all(|line| line.chars().count() <= 82), "{text}");
+    }
+
+    fn help_has_groups_and_examples() needs [] {
+        let text = run(["--help"]).succeeds().stdout();
+        for line in ["Box", "Namespaces", "Privileges", "Life", "Looking"] {
+            assert!(text.lines().any(|other| other == line), "no {line} in:\n{text}");
+        }
+        assert!(text.contains("sudo clonebox -- /bin/sh"), "{text}");
+    }
+
+    fn help_has_a_short_form() needs [] {
+        let long = run(["--help"]).succeeds().stdout();
+        run(["-h"]).succeeds().prints(&long);
+        run(["--init", "-h"]).succeeds().prints(&long);
+    }
+
+    fn help_after_the_command_is_the_commands() needs [Box] {
+        let text = run(["--", &probe::path(), "__probe", "args", "--help"]).succeeds().stdout();
+        assert!(text.ends_with(" --help\n"), "{text}");
+    }
+
+    fn help_to_nobody_is_no_failure() needs [] {
+        let (read, write) = std::io::pipe().expect("a pipe");
+        drop(read);
+        let status = Clonebox::new().args(["--help"]).command().stdout(write).status();
+        assert_eq!(status.expect("the command").code(), Some(0));
+    }
+
+    fn help_that_cannot_be_written_is_a_failure() needs [] {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let status = Clonebox::new().args(["--help"]).command().stdout(full).status();
+        assert_eq!(status.expect("the command").code(), Some(125));
+    }
+
+    fn version_says_version_commit_and_target() needs [] {
+        for word in ["--version", "-V"] {
+            let text = run([word]).succeeds().says_nothing_else().stdout();
+            let rest = text.strip_prefix("clonebox ").expect(&text);
+            let (version, rest) = rest.split_once(" (").expect(&text);
+            let (commit, target) = rest.strip_suffix(")\n").expect(&text).split_once(", ").expect(&text);
+            assert_eq!(version, env!("CARGO_PKG_VERSION"));
+            assert!(!commit.is_empty() && target.contains("-linux-"), "{text}");
+        }
+    }
+
+    fn two_dashes_are_optional_before_a_word_that_is_no_option() needs [Box] {
+        assert_eq!(host_name(&["--name", "web"]), "web\n");
+        assert_eq!(host_name(&["--name", "web", "--"]), "web\n");
+    }
+
+    fn a_value_may_follow_an_equals_sign() needs [Box] {
+        assert_eq!(host_name(&["--name=web"]), "web\n");
+    }
+
+    fn a_value_may_look_like_an_option() needs [Box] {
+        // A name may not begin with a dash, a host name may.
+        assert_eq!(host_name(&["--hostname", "--init"]), "--init\n");
+        assert_eq!(host_name(&["--hostname", "--"]), "--\n");
+    }
+
+    fn the_last_word_may_be_a_single_dash() needs [Box] {
+        run(["-e", "PATH=/dev", "-"]).exits_with(127).complains("cannot find - in PATH");
+    }
+
+    fn an_unknown_option_names_the_nearest() needs [] {
+        refused(&["--hostnam", "x"], "there is no option --hostnam; did you mean --hostname?");
+        refused(&["--envfile=x"], "there is no option --envfile=x; did you mean --env-file?");
+        refused(&["--hlep"], "there is no option --hlep; did you mean --help?");
+    }
+
+    fn an_unknown_option_that_is_near_to_none_names_help() needs [] {
+        refused(&["--frobnicate"], "there is no option --frobnicate: try clonebox --help");
+        refused(&["-x"], "there is no option -x: try clonebox --help");
+    }
+
+    fn options_of_docker_that_are_not_needed_are_explained() needs [] {
+        let terminal = "a terminal is made when standard input is one (--tty)";
+        refused(&["--rm"], "there is no option --rm: nothing of a box is ever left");
+        refused(&["-i"], "there is no option -i: standard input is always connected");
+        refused(&["-it"], &format!("there is no option -it: {terminal}"));
+        refused(&["--network=none"], "there is no option --network=none: the word here is --net");
+    }
+
+    fn an_option_without_its_value_is_named() needs [] {
+        run(["--name"]).exits_with(125).complains("clonebox: --name needs a value\n");
+        run(["-e"]).exits_with(125).complains("clonebox: -e needs a value\n");
+    }
+
+    fn an_option_with_a_value_too_many_is_named() needs [] {
+        refused(&["--init=yes"], "--init takes no value");
+    }
+
+    fn the_last_of_several_values_counts() needs [Box] {
+        assert_eq!(host_name(&["--name", "a", "--name=b"]), "b\n");
+        assert_eq!(host_name(&["--init", "--name", "a", "--init"]), "a\n");
+    }
+
+    fn a_value_may_be_attached_to_a_letter() needs [Box] {
+        for words in [&["-w/dev"][..], &["-w=/dev"], &["-w", "/dev"]] {
+            let probe = probe::path();
+            let program = [probe.as_str(), "__probe", "cwd"];
+            run(words.iter().chain(&program)).succeeds().prints("/dev\n");
+        }
+    }
+
+    fn a_wrong_value_is_named_with_the_right_ones() needs [] {
+        refused(&["--tty", "yes"], "--tty yes: expected auto, new, inherit or none");
+        refused(&["--pid=none"], "--pid none: expected private or host");
+        refused(&["--net", "private"], "--net private: expected none or host");
+        refused(&["--userns", "yes"], "--userns yes: expected auto or host");
+        refused(&["--explain=yaml"], "--explain yaml: expected --explain or --explain=json");
+        refused(&["--nice", "x"], "--nice x: expected a whole number");
+        refused(&["--umask", "8"], "--umask 8: expected an octal number, as in 022");
+        refused(
+            &["--timeout", "1d"],
+            "--timeout 1d: expected a time, as in 10, 1.5s, 200ms, 2m or 1h",
+        );
+        refused(&["--timeout", "0"], "--timeout 0: a time is longer than nothing");
+        refused(
+            &["--ulimit", "nofile"],
+            "--ulimit nofile: expected NAME=SOFT[:HARD], as in nofile=1024:4096",
+        );
+        refused(
+            &["--ulimit", "nofile=2:1"],
+            "--ulimit nofile=2:1: the soft limit is above the hard one",
+        );
+        refused(
+            &["--time-offset", "x"],
+            "--time-offset x: expected seconds for both clocks, as in 86400, or \
+             monotonic=SECONDS,boottime=SECONDS",
+        );
+    }
+
+    fn a_name_that_is_none_is_refused() needs [] {
+        refused(
+            &["--name", "a/b"],
+            "--name a/b: the name \"a/b\" is not 1 to 64 letters, digits, `_`, `.` or `-`, the first a \
+             letter or digit",
+        );
+    }
+
+    fn an_option_is_text() needs [] {
+        run([OsStr::new("--name"), OsStr::from_bytes(b"\xff\x1b"), OsStr::new("x")])
+            .exits_with(125)
+            .complains(r"clonebox: the option \xff\x1b is not UTF-8; ")
+            .says_nothing_of("\x1b");
+    }
+
+    fn set_user_id_the_command_refuses_to_run() needs [SetId] {
+        let directory = files::directory();
+        let command = std::fs::read(binary()).expect("the command");
+        let copy = files::executable(directory.path(), "clonebox", command);
+        chown(&copy, Some(1234), Some(1234)).expect("root may");
+        let mode = std::fs::Permissions::from_mode(0o6755);
+        std::fs::set_permissions(&copy, mode).expect("root may");
+        let output = std::process::Command::new(copy).arg("--version").output().expect("it is there");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.starts_with("clonebox: refuses to run set-user-id"), "{text}");
+        assert_eq!(output.status.code(), Some(125));
+    }
+
+    fn an_error_that_cannot_be_said_has_its_exit_code() needs [] {
+        let full = File::options().write(true).open("/dev/full").expect("/dev/full");
+        let words: [OsString; 1] = ["--frobnicate".into()];
+        let mut command = Clonebox::new().args(words).command();
+        let status = command.stderr(full).stdin(Stdio::null()).status();
+        assert_eq!(status.expect("the command").code(), Some(125));
+    }
+}

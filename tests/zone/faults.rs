@@ -1,0 +1,410 @@
+//! Every step can fail, and says so: its number, its call, who asked for it, and the errno. Nothing is
+//! left then. And what does not fail may hang, or be killed.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use clonebox::{Command, Error, ErrorKind, FailedStep, ParentDeath, PlannedStep, Template};
+use nix::errno::Errno;
+use nix::poll::PollTimeout;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpgrp, gettid, tcgetpgrp};
+
+use crate::support::filter::{self, Listener, Waiting};
+use crate::support::harness::Test;
+use crate::support::need::Need;
+use crate::support::process::{assert_no_child, descriptors};
+use crate::support::program::Program;
+use crate::support::recipe::{RECIPES, Recipe};
+
+/// Errors that no step gives by itself.
+const ODD: [Errno; 7] = [
+    Errno::EDOM,
+    Errno::ERANGE,
+    Errno::EL2HLT,
+    Errno::ENOANO,
+    Errno::EXFULL,
+    Errno::EUCLEAN,
+    Errno::ENOTUNIQ,
+];
+/// Long enough for a step on an emulated processor to be seen hanging.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The tests of this module.
+pub(crate) fn tests() -> Vec<Test> {
+    let module = module_path!();
+    let test = |name, needs: &[Need], run: fn()| Test::new(module, name, needs, run);
+    let here = &[Need::Box, Need::Seccomp];
+    let clone3 = &[Need::Box, Need::Seccomp, Need::Clone3];
+    let of_recipes = RECIPES.iter().map(|recipe| {
+        let name = "every_step_of_{}_can_fail_and_leaves_nothing";
+        recipe.test(module, name, &[Need::Seccomp], every_step_fails)
+    });
+    of_recipes
+        .chain([
+            test("a_program_that_is_not_there_is_127", here, missing_program),
+            test("a_box_starts_without_clone3", clone3, no_clone3),
+            test(
+                "a_box_starts_where_clone3_is_forbidden",
+                clone3,
+                clone3_forbidden,
+            ),
+            test(
+                "a_clone_that_fails_both_ways_is_told_and_not_remembered",
+                clone3,
+                no_clone,
+            ),
+            test(
+                "a_step_that_hangs_is_ended_by_the_start_timeout",
+                here,
+                hang_here,
+            ),
+            test(
+                "a_step_that_hangs_on_another_thread_is_ended",
+                here,
+                hang_on_a_thread,
+            ),
+            test(
+                "a_step_that_hangs_under_vfork_is_ended",
+                here,
+                hang_under_vfork,
+            ),
+            test(
+                "a_step_that_hangs_under_vfork_on_another_thread_is_ended",
+                here,
+                hang_there_under_vfork,
+            ),
+            test(
+                "a_child_that_is_killed_in_a_step_is_told",
+                here,
+                killed_here,
+            ),
+            test(
+                "a_child_that_is_killed_in_a_step_under_vfork_is_told",
+                here,
+                killed_under_vfork,
+            ),
+            test(
+                "an_init_whose_program_hangs_is_ended_by_the_start_timeout",
+                here,
+                init_hangs,
+            ),
+            test(
+                "an_init_that_cannot_start_its_program_says_so",
+                here,
+                init_fails,
+            ),
+        ])
+        .collect()
+}
+
+fn every_step_fails(recipe: &Recipe) {
+    let program = Program::new();
+    let template = recipe.prepare(&program.path());
+    let plan = template.plan();
+    let foreground = tcgetpgrp(std::io::stdin()) == Ok(getpgrp());
+    for (index, step) in plan.steps().enumerate() {
+        let before = descriptors();
+        let errno = ODD[index % ODD.len()];
+        let error = launch_with_fault(&template, index, errno);
+        let executes = step.name() == "execve";
+        let expected = FailedStep {
+            number: Some(index + 1),
+            count: plan.steps().len(),
+            call: step.call(),
+            origin: step.origin().clone(),
+        };
+        assert_eq!(error.step(), Some(&expected), "{error}");
+        assert_eq!(error.errno(), Some(errno as i32), "{error}");
+        let message = format!("cannot {}: {} ({errno:?})", step.action(), errno.desc());
+        assert_eq!(error.to_string(), message);
+        assert_eq!(
+            error.kind(),
+            if executes {
+                ErrorKind::Exec
+            } else {
+                ErrorKind::Setup
+            }
+        );
+        assert_eq!(
+            error.exit_code(),
+            if executes { 126 } else { 125 },
+            "{error}"
+        );
+        assert_no_child();
+        assert_eq!(descriptors(), before, "{error}");
+        let still = tcgetpgrp(std::io::stdin()) == Ok(getpgrp());
+        assert_eq!(still, foreground, "the terminal after: {error}");
+    }
+    let status = template.spawn().expect("nothing is wrong with it").wait();
+    assert!(status.expect("it ends").success());
+}
+
+/// Launches the box on a thread of its own, with an answer to one step that is not the kernel's.
+fn launch_with_fault(template: &Template, index: usize, errno: Errno) -> Error {
+    let mut steps = template.plan().steps();
+    let before: Vec<PlannedStep<'_>> = steps.by_ref().take(index).collect();
+    let step = steps.next().expect("it is one of the steps");
+    let alike = before.into_iter().filter(|one| are_alike(one, &step));
+    let mut to_pass = alike.count();
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let launcher = scope.spawn(move || {
+            let listener = Listener::install(step.number() as libc::c_long);
+            sender.send((listener, gettid())).expect("somebody listens");
+            template.spawn()
+        });
+        let (listener, launching) = receiver.recv().expect("a filter has been installed");
+        let mut done = false;
+        loop {
+            let over = launcher.is_finished();
+            match listener.next(PollTimeout::from(5u8)) {
+                None if over => break,
+                None => {}
+                Some(waiting)
+                    if waiting.tid != launching.as_raw() && is(&waiting, &step) && !done =>
+                {
+                    if to_pass == 0 {
+                        done = true;
+                        listener.fail(waiting, errno as i32);
+                    } else {
+                        to_pass -= 1;
+                        listener.pass(waiting);
+                    }
+                }
+                Some(waiting) => listener.pass(waiting),
+            }
+        }
+        assert!(done, "step {} was not made: {}", index + 1, step.call());
+        let launched = launcher.join().expect("it does not panic");
+        match launched {
+            Err(error) => error,
+            Ok(_) => panic!("{} failed, and the box has started", step.call()),
+        }
+    })
+}
+
+/// Whether two steps look the same to a filter: it does not know the words of a launch.
+fn are_alike(one: &PlannedStep<'_>, other: &PlannedStep<'_>) -> bool {
+    let same = |(one, other): (Option<usize>, Option<usize>)| {
+        one.is_none() || other.is_none() || one == other
+    };
+    one.number() == other.number() && one.words().into_iter().zip(other.words()).all(same)
+}
+
+fn is(waiting: &Waiting, step: &PlannedStep<'_>) -> bool {
+    let same = |(is, should): (u64, Option<usize>)| should.is_none_or(|should| is == should as u64);
+    waiting.words.into_iter().zip(step.words()).all(same)
+}
+
+fn missing_program() {
+    let program = Program::new();
+    let template = Recipe::plain().prepare(&program.path());
+    let last = template.plan().steps().len() - 1;
+    let error = launch_with_fault(&template, last, Errno::ENOENT);
+    assert_eq!(
+        (error.kind(), error.exit_code()),
+        (ErrorKind::Exec, 127),
+        "{error}"
+    );
+}
+
+fn command(program: &Program) -> Command {
+    let mut command = Command::new(program.path());
+    command
+        .parent_death(ParentDeath::KillWithThread)
+        .hostname("stuck");
+    command
+}
+
+fn no_clone3() {
+    starts_without_clone3(Errno::ENOSYS);
+}
+
+fn clone3_forbidden() {
+    starts_without_clone3(Errno::EPERM);
+}
+
+fn starts_without_clone3(errno: Errno) {
+    let program = Program::new();
+    let command = command(&program);
+    let first_line = || command.explain().expect("a good description");
+    assert!(
+        first_line().trim_start().starts_with("clone3("),
+        "{}",
+        first_line()
+    );
+    let before = descriptors();
+    filter::refuse(&[libc::SYS_clone3], errno as i32);
+    for _ in 0..2 {
+        assert!(command.status().expect("clone(2) works").success());
+    }
+    assert_eq!(descriptors(), before);
+    assert!(
+        first_line().trim_start().starts_with("clone("),
+        "{}",
+        first_line()
+    );
+}
+
+fn no_clone() {
+    let program = Program::new();
+    let command = command(&program);
+    let before = descriptors();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            filter::refuse(&[libc::SYS_clone3, libc::SYS_clone], libc::EPERM);
+            let error = command.status().expect_err("there is no way");
+            assert_eq!(error.kind(), ErrorKind::Clone, "{error}");
+            assert_eq!(
+                (error.errno(), error.exit_code()),
+                (Some(libc::EPERM), 125),
+                "{error}"
+            );
+            let step = error.step().expect("it names the call");
+            assert!(
+                step.call.starts_with("clone(flags=CLONE_VM"),
+                "{}",
+                step.call
+            );
+        });
+    });
+    assert_no_child();
+    assert_eq!(descriptors(), before);
+    let plan = command.explain().expect("a good description");
+    assert!(plan.trim_start().starts_with("clone3("), "{plan}");
+    assert!(
+        command
+            .status()
+            .expect("nothing is in the way any more")
+            .success()
+    );
+}
+
+/// Makes a launch hang in sethostname(2); `meet` is what happens to the child there.
+///
+/// The filter is this thread's, before any other is there: whoever makes the clone inherits it.
+fn launch_stuck(command: &Command, there: bool, meet: impl FnOnce(Pid) + Send + 'static) -> Error {
+    // The thread that watches must be able to name its host, so to speak: it comes before the filter.
+    let (sender, receiver) = mpsc::channel::<Listener>();
+    let watcher = thread::spawn(move || {
+        let listener = receiver.recv().expect("a filter has been installed");
+        let waiting = listener
+            .next(PollTimeout::NONE)
+            .expect("the child makes the step");
+        meet(Pid::from_raw(waiting.tid));
+        // It is open until the launch is over: without a listener the call would go on.
+        listener
+    });
+    let template = command.prepare().expect("a good description");
+    let before = descriptors();
+    let listener = Listener::install(libc::SYS_sethostname);
+    sender.send(listener).expect("somebody listens");
+    let launched = if there {
+        thread::scope(|scope| {
+            scope
+                .spawn(|| template.spawn())
+                .join()
+                .expect("it does not panic")
+        })
+    } else {
+        template.spawn()
+    };
+    drop(watcher.join().expect("it does not panic"));
+    let error = launched.expect_err("the step hangs");
+    assert_eq!(error.exit_code(), 125, "{error}");
+    let step = error.step().expect("it names the step");
+    assert_eq!(step.call, "sethostname(\"stuck\", 5)");
+    assert_no_child();
+    assert_eq!(descriptors(), before);
+    error
+}
+
+fn hang(command: &mut Command, there: bool) {
+    command.start_timeout(START_TIMEOUT);
+    let error = launch_stuck(command, there, |_| {});
+    assert_eq!(error.kind(), ErrorKind::StartTimeout, "{error}");
+    assert_eq!(error.errno(), None);
+    assert_eq!(
+        error.to_string(),
+        "the box did not start within 1 s and was killed"
+    );
+}
+
+fn hang_here() {
+    let program = Program::new();
+    hang(&mut command(&program), false);
+}
+
+fn hang_on_a_thread() {
+    let program = Program::new();
+    hang(command(&program).parent_death(ParentDeath::Kill), true);
+}
+
+fn hang_under_vfork() {
+    let program = Program::new();
+    hang(command(&program).oom_score_adj(1000), false);
+}
+
+fn hang_there_under_vfork() {
+    let program = Program::new();
+    hang(
+        command(&program)
+            .oom_score_adj(1000)
+            .parent_death(ParentDeath::Kill),
+        true,
+    );
+}
+
+fn killed(command: &Command) {
+    let error = launch_stuck(command, false, |pid| {
+        kill(pid, Signal::SIGKILL).expect("it is ours");
+    });
+    assert_eq!(error.kind(), ErrorKind::Killed, "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the box was killed by SIGKILL before its program was executed"
+    );
+}
+
+fn killed_here() {
+    let program = Program::new();
+    killed(&command(&program));
+}
+
+fn killed_under_vfork() {
+    let program = Program::new();
+    killed(command(&program).oom_score_adj(1000));
+}
+
+/// The init makes this call, and no step does.
+const OF_THE_INIT: libc::c_long = libc::SYS_setpgid;
+
+fn init_hangs() {
+    let program = Program::new();
+    let mut command = command(&program);
+    command.init(true).start_timeout(START_TIMEOUT);
+    let before = descriptors();
+    let listener = Listener::install(OF_THE_INIT);
+    let error = command.status().expect_err("the init hangs");
+    let waiting = listener.next(PollTimeout::ZERO);
+    assert!(waiting.is_none(), "it is dead: {waiting:?}");
+    drop(listener);
+    assert_eq!(error.kind(), ErrorKind::StartTimeout, "{error}");
+    assert_no_child();
+    assert_eq!(descriptors(), before);
+}
+
+fn init_fails() {
+    let program = Program::new();
+    let mut command = command(&program);
+    command.init(true);
+    let before = descriptors();
+    filter::refuse(&[OF_THE_INIT], Errno::EDOM as i32);
+    let error = command.status().expect_err("the init fails");
+    assert_eq!(error.errno(), Some(Errno::EDOM as i32), "{error}");
+    assert_eq!(error.exit_code(), 126, "{error}");
+    assert_no_child();
+    assert_eq!(descriptors(), before);
+}

@@ -1,0 +1,229 @@
+//! What the child does is what `--explain` says, call by call: strace(1) is the witness.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clonebox::{HostFacts, Namespace, Origin, Setting, Spec, Tty, UserNamespace, compile};
+use tempfile::TempDir;
+
+use crate::support::{binary, tests};
+
+/// What the options have in common: a name, which is random otherwise.
+const NAME: [&str; 2] = ["--name", "traced"];
+const PROGRAM: &str = "/bin/true";
+
+tests! {
+    fn a_plain_box_does_what_explain_says() needs [Box, Strace, Clone3] {
+        compare(&[]);
+    }
+
+    fn a_box_with_a_user_namespace_does_what_explain_says() needs [Userns, Strace, Clone3] {
+        compare(&["--userns", "auto"]);
+    }
+
+    fn a_box_with_many_options_does_what_explain_says() needs [Box, Strace, Clone3] {
+        compare(&[
+            "--hostname", "many", "--ipc", "private", "--net", "none", "--cgroupns", "private", "-w", "/",
+            "--umask", "027", "--nice", "5", "--ulimit", "core=0", "--ulimit", "nofile=100:200", "--cap-drop", "ALL",
+            "--cap-add", "KILL",
+        ]);
+    }
+
+    fn a_box_with_an_oom_score_does_what_explain_says() needs [Box, Strace, Clone3] {
+        compare(&["--oom-score-adj", "1000"]);
+    }
+
+    fn a_box_that_survives_and_shares_does_what_explain_says() needs [Box, Strace, Clone3] {
+        compare(&["--survive", "--pid", "host", "--uts", "host", "--allow-new-privs"]);
+    }
+
+    fn a_box_of_another_user_does_what_explain_says() needs [Root, Strace, Clone3] {
+        compare(&["-u", "1234:1234"]);
+    }
+
+    fn a_box_with_its_own_clocks_does_what_explain_says() needs [TimeNamespace, Strace, Clone3] {
+        compare(&["--time-offset", "1"]);
+    }
+
+    fn a_box_on_a_new_terminal_does_what_explain_says() needs [Box, Ptmx, Strace, Clone3] {
+        compare(&["--tty", "new"]);
+    }
+
+    fn a_box_with_an_init_does_what_explain_says() needs [Box, Strace, Clone3] {
+        compare(&["--init"]);
+    }
+
+    fn a_search_through_path_is_what_explain_says() needs [Box, Strace, Clone3] {
+        let path = "PATH=/nonexistent/1::/nonexistent/2:/bin";
+        assert_fits(&traced(&["-e", path], "true", &[]), &explained(&["-e", path], "true"));
+    }
+
+    fn a_plain_box_without_clone3_does_what_its_plan_says() needs [Box, Strace] {
+        compare_without_clone3(&[], |_| {});
+    }
+
+    fn a_box_with_options_without_clone3_does_what_its_plan_says() needs [Userns, Strace] {
+        compare_without_clone3(&["--userns", "auto", "--net", "none", "--init"], |spec| {
+            spec.namespaces.user.value = UserNamespace::Auto;
+            spec.namespaces.net.value = Namespace::Private;
+            spec.init = Some(Origin::Default);
+        });
+    }
+}
+
+/// Compares two runs of the command, one that explains and one that is watched.
+#[track_caller]
+fn compare(options: &[&str]) {
+    assert_fits(&traced(options, PROGRAM, &[]), &explained(options, PROGRAM));
+}
+
+/// The same where clone3(2) is missing, which `--explain` does not try out: the plan is the library's.
+#[track_caller]
+fn compare_without_clone3(options: &[&str], describe: fn(&mut Spec)) {
+    let mut spec = Spec::new(PROGRAM);
+    spec.name = Some(Setting::default_of("traced".to_owned()));
+    spec.tty = Setting::default_of(Tty::Auto);
+    describe(&mut spec);
+    let facts = HostFacts {
+        clone3: false,
+        ..HostFacts::gather(&spec)
+    };
+    let plan = compile(&spec, &facts).expect("a good description");
+    let missing = ["-e", "inject=clone3:error=ENOSYS"];
+    assert_fits(&traced(options, PROGRAM, &missing), &calls(&plan.to_json()));
+}
+
+/// The calls that the command announces.
+fn explained(options: &[&str], program: &str) -> Vec<String> {
+    let mut command = Command::new(binary());
+    command
+        .args(NAME)
+        .arg("--explain=json")
+        .args(options)
+        .args(["--", program]);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command can be started");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    calls(&serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+fn calls(plan: &serde_json::Value) -> Vec<String> {
+    let steps = plan["steps"].as_array().expect("there are steps");
+    steps
+        .iter()
+        .map(|step| step["call"].as_str().expect("a call").to_owned())
+        .collect()
+}
+
+/// The calls that the child makes, from the clone to the execve that succeeds.
+fn traced(options: &[&str], program: &str, more: &[&str]) -> Vec<String> {
+    let directory = TempDir::new().expect("a directory can be made");
+    // A file for each process: no line is cut by another's.
+    let prefix = directory.path().join("trace");
+    let mut command = Command::new("strace");
+    command
+        .args(["-ff", "-s", "4096", "-o"])
+        .arg(&prefix)
+        .args(more);
+    command
+        .arg(binary())
+        .args(NAME)
+        .args(options)
+        .args(["--", program]);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("strace can be started");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let trace = fs::read_to_string(child_file(directory.path())).expect("the child's trace");
+    let mut made = Vec::new();
+    for line in trace.lines() {
+        let (call, result) = line.rsplit_once(" = ").unwrap_or((line, "?"));
+        made.push(call.trim_end().to_owned());
+        if call.starts_with("execve") && result == "0" {
+            return made;
+        }
+    }
+    panic!("no execve has succeeded:\n{trace}");
+}
+
+/// The trace of the process that the command has cloned into shared memory.
+fn child_file(directory: &Path) -> std::path::PathBuf {
+    let files = fs::read_dir(directory).expect("it can be listed");
+    for file in files {
+        let text = fs::read_to_string(file.expect("it can be listed").path()).expect("text");
+        let mut clones = text
+            .lines()
+            .filter(|line| line.starts_with("clone") && line.contains("CLONE_VM|"));
+        let child = clones.find_map(|line| {
+            let pid = line.rsplit_once(" = ")?.1;
+            pid.parse::<u32>()
+                .ok()
+                .filter(|_| line.contains("CLONE_PIDFD"))
+        });
+        if let Some(pid) = child {
+            return directory.join(format!("trace.{pid}"));
+        }
+    }
+    panic!("nothing was cloned");
+}
+
+/// Fails unless the calls are those announced, no more, no fewer, in this order.
+#[track_caller]
+fn assert_fits(made: &[String], announced: &[String]) {
+    let missing = String::new();
+    let mut wrong = Vec::new();
+    for at in 0..made.len().max(announced.len()) {
+        let [made, announced] = [made, announced].map(|calls| calls.get(at).unwrap_or(&missing));
+        if !fits(made, announced) {
+            wrong.push(format!(
+                "{:>4} announced {announced}\n     made      {made}",
+                at + 1
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Whether a call is the one announced. What cannot be known before stands in angle brackets:
+/// descriptors, a process id, the answer of getcwd(2). The environment is shown by its address and size.
+fn fits(made: &str, announced: &str) -> bool {
+    let announced = announced.replace(", /* ", ", <address> /* ");
+    let Some((literal, word, rest)) = unknown(&announced) else {
+        return made == announced;
+    };
+    let Some(made) = made.strip_prefix(literal) else {
+        return false;
+    };
+    let end = match word {
+        "buffer" => made
+            .strip_prefix('"')
+            .and_then(|text| Some(text.find('"')? + 2)),
+        "address" => made.find(' '),
+        _ => made.find(|c: char| !c.is_ascii_digit()),
+    };
+    match end {
+        None | Some(0) => false,
+        Some(end) => fits(&made[end..], rest),
+    }
+}
+
+/// The first unknown word: what stands before it, the word, and what comes after.
+fn unknown(announced: &str) -> Option<(&str, &str, &str)> {
+    announced.match_indices('<').find_map(|(at, _)| {
+        let (word, rest) = announced[at + 1..].split_once('>')?;
+        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        is_word.then_some((&announced[..at], word, rest))
+    })
+}

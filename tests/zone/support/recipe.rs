@@ -1,0 +1,305 @@
+//! Boxes whose plans have, together, every kind of step.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::path::Path;
+use std::thread;
+
+use clonebox::{
+    Command, HostFacts, Namespace, Origin, ParentDeath, Redirect, Resource, Rlimit, Setting, Spec,
+    Stdio, Template, TimeOffset, Tty, User, UserNamespace,
+};
+use nix::fcntl::{FcntlArg, fcntl};
+
+use super::filter;
+use super::harness::Test;
+use super::need::Need::{self, Box, Ptmx, Root, Seccomp, TimeNamespace, Userns};
+
+/// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
+pub(crate) const CALLS: [&str; 30] = [
+    "capset",
+    "chdir",
+    "close",
+    "close_range",
+    "dup3",
+    "execve",
+    "execveat",
+    "fchown",
+    "fcntl",
+    "getcwd",
+    "getpid",
+    "ioctl",
+    "mount",
+    "openat",
+    "ppoll",
+    "prctl",
+    "prlimit64",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "sethostname",
+    "setgroups",
+    "setpgid",
+    "setpriority",
+    "setresgid",
+    "setresuid",
+    "setsid",
+    "socket",
+    "umask",
+    "unshare",
+    "write",
+];
+
+/// The number of a descriptor that is passed on.
+const PASSED: i32 = 20;
+
+/// A box, and the situation in which it has the plan that it is here for.
+pub(crate) struct Recipe {
+    /// What kind of box: a piece of a test's name.
+    pub(crate) name: &'static str,
+    needs: &'static [Need],
+    /// Makes this process one whose boxes get that plan.
+    situation: fn(&Path),
+    spec: fn(&mut Spec, &Path),
+    /// The same situation as facts, where no box is started.
+    facts: fn(&mut HostFacts),
+}
+
+fn nothing(_: &Path) {}
+fn as_it_is(_: &mut HostFacts) {}
+
+/// All of them.
+pub(crate) static RECIPES: [Recipe; 10] = [
+    Recipe {
+        name: "a_plain_box",
+        needs: &[Box],
+        situation: nothing,
+        spec: |_, _| {},
+        facts: as_it_is,
+    },
+    Recipe {
+        name: "a_box_with_many_settings",
+        needs: &[Box],
+        situation: |_| pass_a_descriptor(),
+        spec: |spec, _| many_settings(spec),
+        facts: as_it_is,
+    },
+    Recipe {
+        name: "a_box_with_an_oom_score",
+        needs: &[Box],
+        situation: nothing,
+        spec: |spec, _| spec.oom_score_adj = Some(asked(1000)),
+        facts: as_it_is,
+    },
+    Recipe {
+        name: "a_box_with_a_user_namespace",
+        needs: &[Userns],
+        situation: nothing,
+        spec: |spec, _| spec.namespaces.user = asked(UserNamespace::Auto),
+        facts: as_it_is,
+    },
+    Recipe {
+        name: "a_box_of_another_user_on_a_new_terminal",
+        needs: &[Root, Ptmx],
+        situation: nothing,
+        spec: |spec, _| {
+            spec.user = Some(asked(User {
+                uid: 1234,
+                gid: 1234,
+            }));
+            spec.tty = asked(Tty::New);
+        },
+        facts: as_it_is,
+    },
+    Recipe {
+        name: "a_box_on_the_callers_terminal",
+        needs: &[Box, Ptmx],
+        situation: |_| take_a_terminal(),
+        spec: |spec, _| spec.tty = asked(Tty::Inherit),
+        facts: |facts| {
+            facts.terminals = [true; 3];
+            facts.foreground = true;
+        },
+    },
+    Recipe {
+        name: "a_box_with_its_own_clocks",
+        needs: &[TimeNamespace],
+        situation: nothing,
+        spec: |spec, _| {
+            spec.namespaces.time = Some(asked(TimeOffset {
+                monotonic_s: 1,
+                boottime_s: 1,
+            }));
+        },
+        facts: as_it_is,
+    },
+    Recipe {
+        name: "a_box_with_an_init_and_a_search",
+        needs: &[Box],
+        situation: nothing,
+        spec: |spec, program| {
+            search(spec, program);
+            spec.init = Some(origin());
+        },
+        facts: as_it_is,
+    },
+    Recipe {
+        name: "a_box_without_clone3",
+        needs: &[Box, Seccomp],
+        situation: do_without_clone3,
+        spec: search,
+        facts: |facts| facts.clone3 = false,
+    },
+    Recipe {
+        name: "a_box_where_close_range_is_old",
+        needs: &[Box, Seccomp],
+        situation: |_| {
+            have_an_old_close_range();
+            pass_a_descriptor();
+        },
+        spec: |spec, _| {
+            spec.fds.push(asked(PASSED));
+            spec.init = Some(origin());
+        },
+        facts: |facts| facts.close_range_cloexec = false,
+    },
+];
+
+impl Recipe {
+    /// The first of them.
+    pub(crate) fn plain() -> &'static Self {
+        &RECIPES[0]
+    }
+
+    /// A test of this box in a process of its own: `name`, with the box's name for `{}`.
+    pub(crate) fn test(
+        &'static self,
+        module: &str,
+        name: &str,
+        more_needs: &[Need],
+        run: fn(&Self),
+    ) -> Test {
+        let needs = [self.needs, more_needs].concat();
+        Test::new(module, &name.replace("{}", self.name), &needs, move || {
+            run(self);
+        })
+    }
+
+    /// Brings the situation about and compiles the box. It is launched by the thread that asks, so
+    /// that this thread's filters are the child's.
+    pub(crate) fn prepare(&self, program: &Path) -> Template {
+        (self.situation)(program);
+        settle(program);
+        let spec = self.describe(program);
+        let redirected = spec.stdio.map(|stream| stream == Redirect::Supplied);
+        let mut command = Command::from(spec);
+        let [stdin, stdout, stderr] = redirected;
+        if stdin {
+            command.stdin(Stdio::null());
+        }
+        if stdout {
+            command.stdout(Stdio::null());
+        }
+        if stderr {
+            command.stderr(Stdio::null());
+        }
+        command.prepare().expect("a good description")
+    }
+
+    /// The description, and the facts about a machine where this situation is found.
+    pub(crate) fn on_paper(&self, mut facts: HostFacts) -> (Spec, HostFacts) {
+        (self.facts)(&mut facts);
+        (self.describe(Path::new("/bin/true")), facts)
+    }
+
+    fn describe(&self, program: &Path) -> Spec {
+        let mut spec = Spec::new(program);
+        spec.parent_death = asked(ParentDeath::KillWithThread);
+        (self.spec)(&mut spec, program);
+        spec
+    }
+}
+
+fn origin() -> Origin {
+    Origin::text("the recipe")
+}
+
+fn asked<T>(value: T) -> Setting<T> {
+    Setting::new(value, origin())
+}
+
+fn many_settings(spec: &mut Spec) {
+    spec.hostname = Some(asked("many".to_owned()));
+    spec.namespaces.ipc = asked(Namespace::Private);
+    spec.namespaces.net = asked(Namespace::Private);
+    spec.namespaces.cgroup = asked(Namespace::Private);
+    spec.workdir = Some(asked("/".into()));
+    spec.umask = Some(asked(0o27));
+    spec.nice = Some(asked(5));
+    spec.rlimits.push(asked(Rlimit {
+        resource: Resource::RLIMIT_CORE,
+        soft: 0,
+        hard: 0,
+    }));
+    spec.fds.push(asked(PASSED));
+    spec.stdio = [Redirect::Supplied; 3];
+    spec.timings = true;
+}
+
+/// The program by its name, found in the third directory of PATH.
+fn search(spec: &mut Spec, program: &Path) {
+    let directory = program.parent().expect("a path").as_os_str();
+    let mut path = OsString::from("/nonexistent/1:/nonexistent/2:");
+    path.push(directory);
+    spec.exec.program = program.file_name().expect("a path").to_owned();
+    let pair = ("PATH".into(), Some(path));
+    spec.env.changes.push(asked(pair));
+}
+
+fn pass_a_descriptor() {
+    let null = File::open("/dev/null").expect("there is /dev/null");
+    let number = fcntl(&null, FcntlArg::F_DUPFD(PASSED)).expect("a descriptor is free");
+    assert_eq!(number, PASSED);
+}
+
+/// A session with a controlling terminal, which is standard input.
+fn take_a_terminal() {
+    let pty = nix::pty::openpty(None, None).expect("a terminal can be made");
+    nix::unistd::setsid().expect("no group is led from here");
+    // SAFETY: the call takes numbers and touches no memory.
+    let taken = unsafe { libc::ioctl(pty.slave.as_raw_fd(), libc::TIOCSCTTY, 0) };
+    assert_eq!(taken, 0, "a session may take a terminal that nobody has");
+    nix::unistd::dup2_stdin(&pty.slave).expect("standard input can be replaced");
+    // It stays open as long as the process: a terminal that is hung up hangs up.
+    let _ = pty.master.into_raw_fd();
+}
+
+/// Starts a box: it may turn out that clone3(2) is refused here, which changes plans.
+fn settle(program: &Path) {
+    let mut command = Command::new(program);
+    command.parent_death(ParentDeath::KillWithThread);
+    let status = command.status().expect("a box can be started");
+    assert!(status.success());
+}
+
+/// Launches a box on a thread to which clone3(2) is refused; the whole process learns from it.
+fn do_without_clone3(program: &Path) {
+    let program = program.to_owned();
+    thread::spawn(move || {
+        filter::refuse(&[libc::SYS_clone3], libc::ENOSYS);
+        settle(&program);
+    })
+    .join()
+    .expect("a box has been started");
+}
+
+/// Asks for the facts on a thread to which close_range(2) is refused; they are kept for the process.
+fn have_an_old_close_range() {
+    thread::spawn(|| {
+        filter::refuse(&[libc::SYS_close_range], libc::EINVAL);
+        let facts = HostFacts::gather(&Spec::new("nothing"));
+        assert!(!facts.close_range_cloexec);
+    })
+    .join()
+    .expect("the facts have been asked for");
+}
