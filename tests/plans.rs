@@ -96,8 +96,8 @@ fn the_plain_box_of_root_is_these_calls() {
         without_drops,
         [
             "prctl(PR_SET_PDEATHSIG, SIGKILL)",
-            "ppoll([{fd=<parent>, events=POLLIN}], 1, {tv_sec=0, tv_nsec=0}, NULL, 8)",
             "setsid()",
+            "ppoll([{fd=<parent>, events=POLLIN}], 1, {tv_sec=0, tv_nsec=0}, NULL, 8)",
             "sethostname(\"box\", 3)",
             "mount(NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL)",
             "mount(\"proc\", \"/proc\", \"proc\", MS_NOSUID|MS_NODEV|MS_NOEXEC, NULL)",
@@ -302,10 +302,23 @@ fn an_init_gets_the_lowest_number_that_is_not_passed() {
     let last = calls.last().expect("there are calls");
     assert!(
         last.starts_with(
-            "execveat(<init>, \"\", [\"init\", \"4\", \"1\", \"/bin/true\", \"true\"]"
+            "execveat(<init>, \"\", [\"init\", \"4\", \"none\", \"1\", \"/bin/true\", \"true\"]"
         ),
         "{last}"
     );
+}
+
+#[test]
+fn an_init_leaves_a_new_terminal_to_the_program() {
+    let spec = Spec {
+        init: Some(Origin::text("test")),
+        tty: asked(Tty::New),
+        ..named()
+    };
+    let calls = calls(&spec, &root());
+    assert!(!calls.contains(&"ioctl(<pts>, TIOCSCTTY, 0)".to_owned()));
+    let last = calls.last().expect("there are calls");
+    assert!(last.contains(r#"["init", "3", "new", "1","#), "{last}");
 }
 
 #[test]

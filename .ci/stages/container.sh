@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # In containers: a privileged one, one whose seccomp profile answers ENOSYS to clone3, and an ordinary one.
-has=root,userns,ptmx,seccomp,clone3,cap_sys_admin
-has_no_clone3=root,userns,ptmx,cap_sys_admin
+has=root,userns,ptmx,seccomp,clone3,box
+has_no_clone3=root,ptmx,box
 
 require_root
 require busybox busybox-static

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # `cargo test` as root: the builds are the caller's, only the test binaries run as root.
-has=root,userns,ptmx,seccomp,clone3,cap_sys_admin,rustc
+has=root,box,userns,ptmx,seccomp,clone3,rustc,sources
 
 require_root
-for tool in strace python3 sudo; do
+for tool in strace sudo; do
   if need $tool; then has+=,$tool; else skipped "$tool is not here and cannot be installed"; fi
 done
 if [ "$(id -u)" -ne 0 ]; then

@@ -4,7 +4,6 @@ has=ptmx,seccomp,clone3
 
 require_root
 require useradd passwd
-if need newuidmap uidmap; then has+=,newuidmap; else skipped 'newuidmap is not here and cannot be installed'; fi
 binaries
 ordinary_user
 # Some distributions refuse a user namespace to an ordinary user; that is for unshare(1) to say, not for us.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A compiled command, which can be launched any number of times.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::stdio::Stdio;
 use crate::error::Error;
 use crate::launch::{Failure, launch, refuse_clone3};
 use crate::plan::{HostFacts, Plan, compile};
-use crate::spec::Spec;
+use crate::spec::{Setting, Spec};
 use crate::supervise::Child;
 
 /// A [`Command`](crate::Command) that has been compiled. It launches boxes from any thread, any number
@@ -47,6 +47,9 @@ impl Template {
     ///
     /// Of every [`ErrorKind`](crate::ErrorKind) but `Spec`. Nothing of the box is left then.
     pub fn spawn(&self) -> Result<Child, Error> {
+        if let Some(failure) = self.closed_descriptor() {
+            return Err(Error::launch(failure, &self.plan, &self.spec));
+        }
         let open = |stream: usize| {
             self.stdio[stream].open(stream > 0).map_err(|error| {
                 Error::parent(
@@ -79,6 +82,21 @@ impl Template {
         child.stdout = stdout.map(|fd: OwnedFd| ChildStdout::from(fd));
         child.stderr = stderr.map(|fd: OwnedFd| ChildStderr::from(fd));
         Ok(child)
+    }
+
+    /// The step that would pass a descriptor which is not open. The child cannot tell: by then its
+    /// number may be one of the launch's own.
+    fn closed_descriptor(&self) -> Option<Failure> {
+        let closed = |number: &Setting<RawFd>| {
+            // SAFETY: the call takes numbers and touches no memory.
+            unsafe { libc::fcntl(number.value, libc::F_GETFD) < 0 }
+        };
+        let closed = self.spec.fds.iter().find(|number| closed(number))?.value;
+        let mut steps = self.plan.steps();
+        let step = steps.position(|step| {
+            step.name() == "fcntl" && step.words()[0] == usize::try_from(closed).ok()
+        })?;
+        Some(Failure::Step(step, Errno::EBADF))
     }
 
     fn plan_without_clone3(&self) -> Result<Arc<Plan>, Error> {

@@ -57,11 +57,7 @@ pub(super) fn clone(errno: Errno, plan: &Plan) -> Option<String> {
         Errno::EPERM if user && in_chroot() => {
             Some("this process is in a chroot, where the kernel makes no user namespaces".to_owned())
         }
-        Errno::EPERM if user && seccomp_mode() == Some(2) => Some(
-            "a seccomp filter is in force here, as in a container, and this process has no CAP_SYS_ADMIN: \
-             start that container with --privileged, or clonebox outside of it"
-                .to_owned(),
-        ),
+        Errno::EPERM if user && is_filtered() => Some(FILTERED.to_owned()),
         Errno::EPERM if user && lacks(CAP_SYS_ADMIN) => {
             Some("this process has no CAP_SYS_ADMIN, and the system gives it no user namespace: run with sudo".to_owned())
         }
@@ -89,14 +85,17 @@ fn in_chroot() -> bool {
     })
 }
 
-fn seccomp_mode() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    status
+const FILTERED: &str = "a seccomp filter is in force here, as in a container, and this process has no \
+                        CAP_SYS_ADMIN: start that container with --privileged, or clonebox outside of it";
+
+/// The filters of containers forbid without CAP_SYS_ADMIN what they allow with it.
+fn is_filtered() -> bool {
+    const MODE_FILTER: &str = "2";
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mode = status
         .lines()
-        .find_map(|line| line.strip_prefix("Seccomp:"))?
-        .trim()
-        .parse()
-        .ok()
+        .find_map(|line| line.strip_prefix("Seccomp:"));
+    mode.is_some_and(|mode| mode.trim() == MODE_FILTER) && lacks(CAP_SYS_ADMIN)
 }
 
 pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Option<String> {
@@ -105,7 +104,7 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         lacks(capability).then(|| format!("this process has no {}", capability_name(capability)))
     };
     match (step.call.name, errno) {
-        ("mount", Errno::EPERM) if user => covered_proc(),
+        ("mount", Errno::EPERM) if user && !is_filtered() => covered_proc(),
         ("mount", Errno::ENOENT) if !Path::new("/proc").is_dir() => Some("there is no directory /proc".to_owned()),
         ("openat" | "write", _) if &*step.action == "set the oom score adjustment" => missing(CAP_SYS_RESOURCE)
             .map(|reason| format!("{reason}: the score can be raised, not lowered")),
@@ -131,6 +130,7 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         ("prctl" | "capset", Errno::EPERM) if !user => missing(CAP_SETPCAP),
         ("fcntl", Errno::EBADF) => Some("the caller has no such descriptor open".to_owned()),
         ("chdir", Errno::ENOENT) => spec.workdir.as_ref().and_then(|workdir| missing_parent(&workdir.value)),
+        (_, Errno::EPERM) if user && is_filtered() => Some(FILTERED.to_owned()),
         _ => None,
     }
 }

@@ -196,8 +196,7 @@ impl Error {
             .candidates
             .get(candidate)
             .map_or(&[][..], |path| path.as_bytes());
-        let missing =
-            matches!(errno, Errno::ENOENT | Errno::ENOTDIR) && plan.exec.is_searched();
+        let missing = matches!(errno, Errno::ENOENT | Errno::ENOTDIR) && plan.exec.is_searched();
         let action = if missing {
             format!(
                 "find {} in PATH",

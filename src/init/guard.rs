@@ -3,7 +3,7 @@
 //!
 //! A terminal in raw mode after a SIGKILL is a shell that shows nothing. Descriptor 0 is the terminal,
 //! descriptor 1 the parent's pidfd; the arguments are the settings to restore and those that the
-//! parent has made, in hexadecimal. If the terminal has others, somebody else has taken care of it.
+//! parent has made, in hexadecimal. If the terminal has other flags, somebody else has taken care of it.
 
 use crate::Args;
 use crate::kernel::{IOCTL, PPOLL, block_signals, call, exit};
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &Args) -> ! {
     while call(PPOLL, [(&raw mut parent).addr(), 1, 0, 0, 0, 0]) < 0 {}
     let mut found = [0u8; LENGTH];
     call(IOCTL, [0, TCGETS, found.as_mut_ptr().addr(), 0, 0, 0]);
-    if found == raw {
+    // The word at 8 is cflag, about which a driver may have a mind of its own.
+    if found[..8] == raw[..8] && found[12..16] == raw[12..16] {
         call(IOCTL, [0, TCSETS, settings.as_ptr().addr(), 0, 0, 0]);
     }
     exit(0)

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! PID 1: starts the program, passes signals on to it, reaps orphans, and ends with it.
 //!
-//! Its arguments: the descriptor to report to, the number of candidates, the candidates, argv.
+//! Its arguments: the descriptor to report to, the terminal, the number of candidates, the candidates, argv.
+//!
+//! On a terminal of its own (`new`) the program leads the session: `^Z` does not stop it, for nobody could
+//! continue it. On the launcher's (`inherit`) it leads the foreground process group, and is continued at
+//! once. Without one (`none`) it leads a process group.
 
 use core::ptr;
 
@@ -10,7 +14,7 @@ use clonebox_child::{Arg, CloneArgs, Entry, Expect, OnError, Shared, Slot, Step,
 use crate::Args;
 use crate::kernel::{
     EINTR, ENOTTY, EXECVE, FCNTL, GETPGID, GETPID, IOCTL, KILL, MMAP, RT_SIGPROCMASK,
-    RT_SIGTIMEDWAIT, SETPGID, SIG_SETMASK, SIGSET_LEN, WAIT4, block_signals, call, exit,
+    RT_SIGTIMEDWAIT, SETPGID, SETSID, SIG_SETMASK, SIGSET_LEN, WAIT4, block_signals, call, exit,
 };
 use crate::report::{self, ENDED, FAILED, STARTED};
 
@@ -18,24 +22,33 @@ const F_SETFD: usize = 2;
 const FD_CLOEXEC: usize = 1;
 const TIOCGPGRP: usize = 0x540f;
 const TIOCSPGRP: usize = 0x5410;
+const TIOCSCTTY: usize = 0x540e;
 const WNOHANG: usize = 1;
+const WUNTRACED: usize = 2;
 const SIGCHLD: i32 = 17;
-/// Signals that say that the init itself is broken: passing them on would blame the program. SIGILL,
-/// SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS.
-const OWN_FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+const SIGCONT: usize = 18;
+/// The low byte of the wait status of a process that has stopped; and the whole one after SIGTSTP.
+const STOPPED: u32 = 0x7f;
+const STOPPED_BY_TERMINAL: u32 = 20 << 8 | STOPPED;
+/// Signals about the init itself, which are not the program's: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE,
+/// SIGSEGV, SIGSYS say that it is broken, SIGPIPE that nobody reads its report.
+const OWN: [i32; 8] = [4, 5, 6, 7, 8, 11, 13, 31];
 const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
 const STACK_LEN: usize = 16 * 1024;
 /// The program's process id in the box.
 const PID: Slot = Slot(0);
+/// The terminal that the launcher is on too.
+const INHERITED: &[u8] = b"inherit";
 
 pub(crate) fn run(args: &Args) -> ! {
     block_signals();
-    let (Some(report), Some(candidates)) = (args.number(1), args.number(2)) else {
+    let (Some(report), Some(candidates)) = (args.number(1), args.number(3)) else {
         exit(125)
     };
     call(FCNTL, [report, F_SETFD, FD_CLOEXEC, 0, 0, 0]);
-    let program = match start(args, candidates) {
+    let terminal = args.bytes(2);
+    let program = match start(args, terminal, candidates) {
         Ok(pid) => pid,
         Err((candidate, errno)) => {
             report::send(report, [FAILED, candidate, errno]);
@@ -43,13 +56,13 @@ pub(crate) fn run(args: &Args) -> ! {
         }
     };
     report::send(report, [STARTED, 0, 0]);
-    let status = serve(program);
+    let status = serve(program, terminal == INHERITED);
     report::send(report, [ENDED, status, 0]);
     exit(exit_code(status))
 }
 
 /// Passes signals on and reaps until the program has ended; its wait status.
-fn serve(program: u32) -> u32 {
+fn serve(program: u32, inherited: bool) -> u32 {
     let all = u64::MAX;
     loop {
         let signal = call(
@@ -57,30 +70,57 @@ fn serve(program: u32) -> u32 {
             [(&raw const all).addr(), 0, 0, SIGSET_LEN, 0, 0],
         );
         if signal == SIGCHLD as isize {
-            if let Some(status) = reap(program) {
+            if let Some(status) = reap(program, inherited) {
                 return status;
             }
-        } else if signal > 0 && !OWN_FAULTS.contains(&(signal as i32)) {
+        } else if inherited && signal == SIGCONT as isize {
+            // The launcher gives the foreground to the init, which is all that it knows of.
+            if is_foreground() {
+                let place = (&raw const program).addr();
+                call(IOCTL, [0, TIOCSPGRP, place, 0, 0, 0]);
+            }
+            kill_group(program, SIGCONT);
+        } else if signal > 0 && !OWN.contains(&(signal as i32)) {
             call(KILL, [program as usize, signal as usize, 0, 0, 0, 0]);
         }
     }
 }
 
-/// Waits for all that have ended. One SIGCHLD may stand for many.
-fn reap(program: u32) -> Option<u32> {
+/// Waits for all that have ended. One SIGCHLD may stand for many. If the terminal has stopped the program,
+/// it may have to be continued.
+fn reap(program: u32, continues: bool) -> Option<u32> {
     let mut ended = None;
     loop {
         let mut status = 0u32;
         let pid = call(
             WAIT4,
-            [usize::MAX, (&raw mut status).addr(), WNOHANG, 0, 0, 0],
+            [
+                usize::MAX,
+                (&raw mut status).addr(),
+                WNOHANG | WUNTRACED,
+                0,
+                0,
+                0,
+            ],
         );
         match pid {
-            pid if pid == program as isize => ended = Some(status),
+            pid if pid == program as isize => match status {
+                STOPPED_BY_TERMINAL if continues => {
+                    kill_group(program, SIGCONT);
+                }
+                status if status & 0xff == STOPPED => {}
+                status => ended = Some(status),
+            },
             pid if pid > 0 || pid == -EINTR => {}
             _ => return ended,
         }
     }
+}
+
+/// Sends a signal to all that the terminal stops together: the program leads a process group.
+fn kill_group(program: u32, signal: usize) {
+    let group = (program as usize).wrapping_neg();
+    call(KILL, [group, signal, 0, 0, 0, 0]);
 }
 
 /// The code for a wait status: the program's own, or 128+N after signal N.
@@ -102,10 +142,15 @@ struct Memory {
 ///
 /// It is the launcher's own way, in small: steps, and a child that interprets them on a stack of its
 /// own while this process waits (`CLONE_VFORK`).
-fn start(args: &Args, candidates: usize) -> Result<u32, (u32, u32)> {
-    let foreground = is_foreground();
+fn start(args: &Args, terminal: &[u8], candidates: usize) -> Result<u32, (u32, u32)> {
+    let foreground = terminal == INHERITED && is_foreground();
+    let new = terminal == b"new";
     // The steps before the first execve.
-    let prelude = if foreground { 4 } else { 2 };
+    let prelude = match (new, foreground) {
+        (true, _) => 3,
+        (_, true) => 4,
+        _ => 2,
+    };
     let count = prelude + candidates;
     let (Some(memory), Some(steps)) = (map(size_of::<Memory>()), map(count * size_of::<Step>()))
     else {
@@ -120,7 +165,10 @@ fn start(args: &Args, candidates: usize) -> Result<u32, (u32, u32)> {
         unsafe { steps.wrapping_add(length).write(step) };
         length += 1;
     };
-    push(step(SETPGID, [Arg::Word(0); 6]));
+    push(step(if new { SETSID } else { SETPGID }, [Arg::Word(0); 6]));
+    if new {
+        push(step(IOCTL, words([0, TIOCSCTTY, 0, 0, 0, 0])));
+    }
     if foreground {
         push(Step {
             save: Some(PID),
@@ -143,9 +191,9 @@ fn start(args: &Args, candidates: usize) -> Result<u32, (u32, u32)> {
         RT_SIGPROCMASK,
         words([SIG_SETMASK, (&raw const none).addr(), 0, SIGSET_LEN, 0, 0]),
     ));
-    let argv = args.address_from(3 + candidates);
+    let argv = args.address_from(4 + candidates);
     for candidate in 0..candidates {
-        let path = args.get(3 + candidate).map_or(0, |path| path.addr());
+        let path = args.get(4 + candidate).map_or(0, |path| path.addr());
         let execve = words([path, argv, args.environment(), 0, 0, 0]);
         push(Step {
             on_error: OnError::TryNext,

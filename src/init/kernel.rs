@@ -14,6 +14,7 @@ mod number {
     pub(crate) const KILL: usize = 62;
     pub(crate) const FCNTL: usize = 72;
     pub(crate) const SETPGID: usize = 109;
+    pub(crate) const SETSID: usize = 112;
     pub(crate) const GETPGID: usize = 121;
     pub(crate) const GETPID: usize = 39;
     pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
@@ -31,6 +32,7 @@ mod number {
     pub(crate) const KILL: usize = 129;
     pub(crate) const FCNTL: usize = 25;
     pub(crate) const SETPGID: usize = 154;
+    pub(crate) const SETSID: usize = 157;
     pub(crate) const GETPGID: usize = 155;
     pub(crate) const GETPID: usize = 172;
     pub(crate) const RT_SIGTIMEDWAIT: usize = 137;

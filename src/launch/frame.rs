@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::outcome::{Failure, Timings};
 use super::pty::Pty;
 use super::signals::AllBlocked;
-use super::wait;
+use super::{spawner, wait};
 use crate::pidfd::{self, kill, wait_for};
 use crate::plan::{Plan, Terminal, slot};
 use crate::spec::ParentDeath;
@@ -119,8 +119,10 @@ impl Frame {
     fn supply_parent(&mut self) -> nix::Result<()> {
         let fd = match self.plan.parent_death {
             ParentDeath::Survive => return Ok(()),
-            ParentDeath::Kill => pidfd::of_this_process()?,
-            ParentDeath::KillWithThread => pidfd::of_this_thread()?,
+            ParentDeath::Kill if spawner::is_main_thread() => pidfd::of_this_process()?,
+            // The thread that makes the clone: no thread that lives longer hides its death.
+            ParentDeath::Kill => spawner::pidfd()?,
+            ParentDeath::KillWithThread => pidfd::of_thread(nix::unistd::gettid())?,
         };
         let number = self.supply(slot::PARENT_FD, fd)?;
         let parent = &self.shared().parent;

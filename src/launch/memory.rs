@@ -44,9 +44,10 @@ impl Memory {
     }
 
     fn map() -> nix::Result<Self> {
-        let private = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK | MapFlags::MAP_POPULATE;
+        let private = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK;
         let stack = Mapping::new(GUARD_LEN + STACK_LEN, private)?;
         stack.guard(GUARD_LEN)?;
+        stack.touch_end();
         // Shared, so that it stays common where CLONE_VM is turned into a copy (emulators).
         let shared = Mapping::new(
             size_of::<Shared>(),
@@ -93,6 +94,16 @@ impl Mapping {
     fn guard(&self, length: usize) -> nix::Result<()> {
         // SAFETY: the range begins the mapping and nothing has been put there.
         unsafe { mprotect(self.start, length, ProtFlags::PROT_NONE) }
+    }
+
+    /// Makes the last page resident: the child's frames fit into it. MAP_POPULATE would fill the guard too.
+    fn touch_end(&self) {
+        let last = self.length.get() - 1;
+        // SAFETY: the byte is within the mapping.
+        let byte = unsafe { self.start.cast::<u8>().add(last) };
+        // SAFETY: the guard begins the mapping and is shorter, so the byte may be written, and nobody
+        // has put anything there.
+        unsafe { byte.write_volatile(0) };
     }
 }
 

@@ -6,16 +6,23 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
 use nix::unistd;
 
 use crate::plan::HostFacts;
 use crate::spec::{CapabilitySet, Redirect, Spec, Tty};
 
+const CAP_SETPCAP: u8 = 8;
+
 static CLONE3_REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Whether clone3(2) has not been refused in this process.
+/// Whether clone3(2) is there and has not been refused in this process. Without arguments it is
+/// `EINVAL` where it exists. It is asked anew each time: a filter may be one thread's.
 fn clone3_works() -> bool {
-    !CLONE3_REFUSED.load(Ordering::Relaxed)
+    // SAFETY: a size of 0 is refused before anything is read.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, ptr::null::<u8>(), 0) };
+    let exists = result == -1 && Errno::last() == Errno::EINVAL;
+    exists && !CLONE3_REFUSED.load(Ordering::Relaxed)
 }
 
 /// Remembers that clone3(2) is missing, too old, or filtered, while clone(2) works.
@@ -24,9 +31,10 @@ pub(crate) fn refuse_clone3() {
 }
 
 impl HostFacts {
-    /// Asks for what the plan of `spec` depends on. It takes some 70 short system calls.
+    /// Asks for what the plan of `spec` depends on. It takes some 90 short system calls.
     pub fn gather(spec: &Spec) -> Self {
-        let (bounding, last_cap) = bounding_set();
+        let effective = effective_set();
+        let last_cap = last_cap();
         let terminal = matches!(spec.tty.value, Tty::Auto | Tty::Inherit);
         let ask = |stream: usize| terminal && spec.stdio[stream] == Redirect::Inherit;
         let named = spec.name.is_some();
@@ -36,8 +44,8 @@ impl HostFacts {
             uid: unistd::geteuid().as_raw(),
             gid: unistd::getegid().as_raw(),
             supplementary_groups: supplementary_groups(),
-            bounding,
-            effective: effective_set(),
+            bounding: bounding_set(spec, effective, last_cap),
+            effective,
             last_cap,
             terminals: [
                 ask(0) && std::io::stdin().is_terminal(),
@@ -83,20 +91,39 @@ fn supplementary_groups() -> bool {
     any && std::fs::read("/proc/self/setgroups").map_or(true, |word| word != b"deny\n")
 }
 
-/// The bounding set and the highest capability that the kernel knows: it refuses the next.
-fn bounding_set() -> (CapabilitySet, u8) {
-    let mut set = 0;
-    let mut number = 0u8;
-    while number < 64 {
-        // SAFETY: the call takes numbers and touches no memory.
-        match unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number)) } {
-            0 => {}
-            1 => set |= 1u64 << number,
-            _ => break,
-        }
-        number += 1;
+/// The highest capability that the kernel knows: it refuses the next.
+fn last_cap() -> u8 {
+    static KNOWN: OnceLock<u8> = OnceLock::new();
+    // Linux has had 40 (CAP_CHECKPOINT_RESTORE) since 5.9: near there the search is short.
+    *KNOWN.get_or_init(|| {
+        let first = if in_bounding_set(40).is_some() { 40 } else { 0 };
+        (first..63)
+            .find(|&number| in_bounding_set(number + 1).is_none())
+            .unwrap_or(63)
+    })
+}
+
+/// The bounding set. What will be dropped from it is not asked for, if it may be dropped at all: that a
+/// capability has been dropped already is no error, and asking costs as much as dropping.
+fn bounding_set(spec: &Spec, effective: CapabilitySet, last_cap: u8) -> CapabilitySet {
+    let kept = spec.caps.kept();
+    let set = (0..=last_cap)
+        .filter(|&number| {
+            let dropped = effective.contains(CAP_SETPCAP) && !kept.contains(number);
+            dropped || in_bounding_set(number) == Some(true)
+        })
+        .fold(0, |set, number| set | 1 << number);
+    CapabilitySet(set)
+}
+
+/// `None` for a capability that the kernel does not know.
+fn in_bounding_set(number: u8) -> Option<bool> {
+    // SAFETY: the call takes numbers and touches no memory.
+    match unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number)) } {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
-    (CapabilitySet(set), number.saturating_sub(1))
 }
 
 /// The effective set of the calling thread: capget(2), for which the caps crate would build a table.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A new terminal. See pty(7).
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::pty::{Winsize, posix_openpt, unlockpt};
 use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+use nix::unistd::{getpgrp, tcgetpgrp};
 
 /// Both ends of a new terminal.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ nix::ioctl_write_ptr_bad!(
 
 impl Pty {
     /// A terminal with the size and the settings of the caller's, if there is one among the standard
-    /// streams.
+    /// streams. In the background it has the kernel's settings: the caller's are those of a shell that
+    /// edits a line.
     pub(super) fn open() -> nix::Result<Self> {
         let ptmx = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
         unlockpt(&ptmx)?;
@@ -55,8 +57,11 @@ pub(crate) fn peer(ptmx: &impl AsRawFd) -> nix::Result<OwnedFd> {
 
 fn copy_settings(from: RawFd, to: &OwnedFd) -> nix::Result<()> {
     // SAFETY: standard streams are open as long as the program runs, or the calls fail with EBADF.
-    let terminal = unsafe { std::os::fd::BorrowedFd::borrow_raw(from) };
-    tcsetattr(to, SetArg::TCSANOW, &tcgetattr(terminal)?)?;
+    let terminal = unsafe { BorrowedFd::borrow_raw(from) };
+    let settings = tcgetattr(terminal)?;
+    if !tcgetpgrp(terminal).is_ok_and(|group| group != getpgrp()) {
+        tcsetattr(to, SetArg::TCSANOW, &settings)?;
+    }
     let mut size = Winsize {
         ws_row: 0,
         ws_col: 0,

@@ -99,8 +99,7 @@ fn clone_there(frame: &Arc<Frame>, deadline: Option<Instant>) -> Result<Cloned, 
         let pid = there.clone_child();
         drop(there);
         pid
-    })
-    .map_err(|_| Errno::EAGAIN)?;
+    })?;
     let left = deadline.map_or(Duration::MAX, |deadline| {
         deadline.saturating_duration_since(Instant::now())
     });

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 
 pub use wait::Usage;
 pub(crate) use wait::{WaitStatus, poll_for, wait_for};
@@ -17,16 +18,16 @@ pub(crate) fn of_this_process() -> nix::Result<OwnedFd> {
     open(nix::unistd::getpid(), 0)
 }
 
-/// The same of the calling thread where the kernel has it (since Linux 6.9). Without, the process
+/// The same of a thread of it where the kernel has it (since Linux 6.9). Without, the process
 /// has to do: the signal comes with the thread's end all the same; what is missed is a thread that
 /// ends between the clone and the step that asks for the signal.
-pub(crate) fn of_this_thread() -> nix::Result<OwnedFd> {
+pub(crate) fn of_thread(thread: Pid) -> nix::Result<OwnedFd> {
     /// `PIDFD_THREAD` in `linux/pidfd.h`.
     const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
-    open(nix::unistd::gettid(), PIDFD_THREAD).or_else(|_| of_this_process())
+    open(thread, PIDFD_THREAD).or_else(|_| of_this_process())
 }
 
-fn open(pid: nix::unistd::Pid, flags: libc::c_int) -> nix::Result<OwnedFd> {
+fn open(pid: Pid, flags: libc::c_int) -> nix::Result<OwnedFd> {
     // SAFETY: the call takes numbers and touches no memory.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), flags) })?;
     // SAFETY: the descriptor is new and nobody else's.

@@ -6,11 +6,11 @@
 //! The order of the steps is the substance of this file. Each phase needs what the ones before it
 //! made, and takes away what only they needed:
 //!
-//! 1. The parent-death signal, and a look whether the parent still lives. *Must* be first: a parent
-//!    killed before it leaves no box.
+//! 1. The parent-death signal.
 //! 2. User and group maps. *Must* precede everything that needs to be root in the user namespace.
 //! 3. Clocks, which are set through the /proc of the host.
-//! 4. Session and terminal, while every signal is blocked (`SIGTTOU` among them).
+//! 4. Session and terminal, while every signal is blocked (`SIGTTOU` among them). Then a look whether the
+//!    parent still lives: one that was killed leaves no box.
 //! 5. Names, network, limits, scores: also through the host's /proc.
 //! 6. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
 //! 7. /proc: it shows the process ids of the process that mounts it, so only the child can.
@@ -63,12 +63,13 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
 }
 
 fn steps(draft: &Draft<'_>, exec: &Exec) -> Vec<super::Step> {
-    let mut steps = Steps::default();
+    let mut steps = Steps::new();
     fd::arrange(draft, &mut steps);
     death::arm(draft, &mut steps);
     userns::map(draft, &mut steps);
     time::offsets(draft, &mut steps);
     tty::session(draft, &mut steps);
+    death::look(draft, &mut steps);
     uts::names(draft, &mut steps);
     net::loopback(draft, &mut steps);
     rlimit::set(draft, &mut steps);

@@ -9,10 +9,8 @@ use super::step::{Steps, slot};
 use super::user;
 use crate::spec::ParentDeath;
 
-/// SIGKILL when the parent's thread dies, and the end if it has died before. getppid(2) cannot tell:
-/// it is 0 in a new PID namespace. A pidfd can be read from when its process is dead: pidfd_open(2).
-///
-/// SIGKILL, because PID 1 of a namespace ignores every other signal that it has no handler for.
+/// SIGKILL when the parent's thread dies. SIGKILL, because PID 1 of a namespace ignores every other
+/// signal that it has no handler for.
 pub(super) fn arm(draft: &Draft<'_>, steps: &mut Steps) {
     let setting = &draft.spec.parent_death;
     if setting.value == ParentDeath::Survive {
@@ -26,6 +24,20 @@ pub(super) fn arm(draft: &Draft<'_>, steps: &mut Steps) {
             Value::Name("SIGKILL", libc::SIGKILL as usize),
         ],
     );
+    steps.push(&setting.origin, "tie the box to its parent's life", arm);
+}
+
+/// The end if the parent has died before the signal was asked for. getppid(2) cannot tell: it is 0 in a
+/// new PID namespace. A pidfd can be read from when its process is dead: pidfd_open(2).
+///
+/// It *must* follow setsid(2) or setpgid(2), which take the lock that a dying parent holds from its look
+/// at its children's signals until it counts as dead. Without, it could be neither: too dead to send the
+/// signal, and too alive to be seen.
+pub(super) fn look(draft: &Draft<'_>, steps: &mut Steps) {
+    let setting = &draft.spec.parent_death;
+    if setting.value == ParentDeath::Survive {
+        return;
+    }
     let look = Call::new(
         "ppoll",
         libc::SYS_ppoll,
@@ -37,17 +49,14 @@ pub(super) fn arm(draft: &Draft<'_>, steps: &mut Steps) {
             Value::Int(8),
         ],
     );
-    steps.push(&setting.origin, "tie the box to its parent's life", arm);
-    steps.push(
-        &setting.origin,
-        "find the parent alive",
-        look.expect(Expect::Zero),
-    );
+    let look = look.expect(Expect::Zero);
+    steps.push(&setting.origin, "find the parent alive", look);
 }
 
 /// The kernel forgets the signal when ids change: commit_creds in kernel/cred.c.
 pub(super) fn arm_again(draft: &Draft<'_>, steps: &mut Steps) {
     if user::change(draft) {
         arm(draft, steps);
+        look(draft, steps);
     }
 }

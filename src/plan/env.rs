@@ -2,37 +2,41 @@
 //! The environment.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
 
 use super::exec::c_string;
 use super::facts::HostFacts;
 use crate::spec::Env;
 
+/// Names and values, by name.
+pub(super) type Variables<'a> = BTreeMap<&'a OsStr, &'a OsStr>;
+
 /// The caller's environment, or none, with the changes made to it.
-pub(super) fn compose(env: &Env, facts: &HostFacts) -> BTreeMap<OsString, OsString> {
+pub(super) fn compose<'a>(env: &'a Env, facts: &'a HostFacts) -> Variables<'a> {
     let inherited = facts
         .environment
         .iter()
         .filter(|_| env.clear.is_none())
-        .cloned();
-    let mut variables: BTreeMap<OsString, OsString> = inherited.collect();
+        .map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+    let mut variables: Variables<'a> = inherited.collect();
     for change in &env.changes {
-        match change.value.clone() {
+        match &change.value {
             (name, Some(value)) => drop(variables.insert(name, value)),
-            (name, None) => drop(variables.remove(&name)),
+            (name, None) => drop(variables.remove(name.as_os_str())),
         }
     }
     variables
 }
 
 /// `NAME=value` strings, sorted by name.
-pub(super) fn pairs(variables: BTreeMap<OsString, OsString>) -> Vec<CString> {
+pub(super) fn pairs(variables: &Variables<'_>) -> Vec<CString> {
     variables
-        .into_iter()
+        .iter()
         .map(|(name, value)| {
-            let mut pair = name.into_vec();
-            pair.reserve_exact(value.len() + 2);
+            // With the NUL it fits exactly, and is not moved.
+            let mut pair = Vec::with_capacity(name.len() + value.len() + 2);
+            pair.extend_from_slice(name.as_bytes());
             pair.push(b'=');
             pair.extend_from_slice(value.as_bytes());
             c_string(pair)

@@ -11,6 +11,7 @@ use super::call::{Call, Value, quote, quoted_bare};
 use super::draft::Draft;
 use super::env;
 use super::step::{Steps, slot};
+use super::tty;
 use crate::spec::Spec;
 
 /// Where the shell looks when there is no PATH (and what sudo and Debian's login set for root).
@@ -90,27 +91,30 @@ pub(super) fn prepare(draft: &Draft<'_>) -> Exec {
     let (spec, facts) = (draft.spec, draft.facts);
     let environment = env::compose(&spec.env, facts);
     let path = environment.get(OsStr::new("PATH"));
-    let candidates = candidates(&spec.exec.program, path.map(OsString::as_os_str));
+    let candidates = candidates(&spec.exec.program, path.copied());
     let mut argv: Vec<CString> = spec
         .exec
         .argv()
         .map(|arg| c_string(arg.as_bytes().to_vec()))
         .collect();
     if let Some(report) = draft.numbers.report {
-        // What the init is told: where to report, how many candidates there are, the candidates, argv.
-        let numbers = [report.to_string(), candidates.len().to_string()];
-        let numbers = numbers.map(|number| c_string(number.into_bytes()));
-        let told = [c"init".to_owned()]
-            .into_iter()
-            .chain(numbers)
-            .chain(candidates.iter().cloned());
+        // What the init is told: where to report, what terminal there is, how many candidates, the
+        // candidates, argv.
+        let number = |number: String| c_string(number.into_bytes());
+        let told = [
+            c"init".to_owned(),
+            number(report.to_string()),
+            tty::word(draft.terminal).to_owned(),
+            number(candidates.len().to_string()),
+        ];
+        let told = told.into_iter().chain(candidates.iter().cloned());
         argv = told.chain(argv).collect();
     }
     Exec {
         program: spec.exec.program.clone(),
         candidates,
         argv: CStringArray::new(argv),
-        envp: CStringArray::new(env::pairs(environment)),
+        envp: CStringArray::new(env::pairs(&environment)),
     }
 }
 

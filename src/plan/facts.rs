@@ -19,7 +19,8 @@ pub struct HostFacts {
     pub gid: u32,
     /// The calling thread has supplementary groups that may be dropped.
     pub supplementary_groups: bool,
-    /// The bounding set of the calling thread.
+    /// The bounding set of the calling thread. What the box does not keep may be in it or not if the
+    /// thread may drop it.
     pub bounding: CapabilitySet,
     /// Its effective set.
     pub effective: CapabilitySet,

@@ -65,10 +65,15 @@ pub(crate) struct Step {
 }
 
 /// The steps while they are being collected.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Steps(Vec<Step>);
 
 impl Steps {
+    /// None yet, and room for those of a usual box: a step is large to move.
+    pub(crate) fn new() -> Self {
+        Self(Vec::with_capacity(64))
+    }
+
     /// Adds a step.
     pub(crate) fn push(
         &mut self,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Session, process group, controlling terminal. See credentials(7), tty_ioctl(4).
 
+use std::ffi::CStr;
+
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::facts::HostFacts;
@@ -20,6 +22,15 @@ pub(super) fn decide(spec: &Spec, facts: &HostFacts) -> (Terminal, [bool; 3]) {
         }
         Tty::Inherit if facts.terminals[0] => (Terminal::Inherit, [false; 3]),
         Tty::Auto | Tty::Inherit | Tty::None => (Terminal::None, [false; 3]),
+    }
+}
+
+/// What an init does for its program, in a word: see `src/init/init.rs`.
+pub(super) fn word(terminal: Terminal) -> &'static CStr {
+    match terminal {
+        Terminal::None => c"none",
+        Terminal::New => c"new",
+        Terminal::Inherit => c"inherit",
     }
 }
 
@@ -45,19 +56,22 @@ fn new_session(draft: &Draft<'_>, steps: &mut Steps) {
     );
 }
 
-/// Makes the new terminal the session's, and gives it to whom the program runs as.
+/// Makes the new terminal the session's, and gives it to whom the program runs as. An init leaves it to
+/// the program, whose session it will be.
 fn take(draft: &Draft<'_>, steps: &mut Steps) {
     let origin = &draft.spec.tty.origin;
-    let control = Call::new(
-        "ioctl",
-        libc::SYS_ioctl,
-        [
-            Value::Slot(slot::PTS),
-            Value::Name("TIOCSCTTY", libc::TIOCSCTTY as usize),
-            Value::Int(0),
-        ],
-    );
-    steps.push(origin, "make the new terminal the controlling one", control);
+    if draft.spec.init.is_none() {
+        let control = Call::new(
+            "ioctl",
+            libc::SYS_ioctl,
+            [
+                Value::Slot(slot::PTS),
+                Value::Name("TIOCSCTTY", libc::TIOCSCTTY as usize),
+                Value::Int(0),
+            ],
+        );
+        steps.push(origin, "make the new terminal the controlling one", control);
+    }
     if let (Some(user), None) = (&draft.spec.user, &draft.userns) {
         let own = Call::new(
             "fchown",

@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
 use crate::plan::{Plan, Terminal};
+use crate::spec::ParentDeath;
 
 /// A running box, or one that has ended and not been waited for.
 ///
@@ -90,18 +91,31 @@ impl Child {
         self.plan.terminal
     }
 
-    /// Whether the box's first process is PID 1 and has no handler for the signal. With an init in
-    /// between it is the program's business.
+    /// Whether the box is killed when this process dies.
+    pub(super) fn dies_with_parent(&self) -> bool {
+        self.plan.parent_death != ParentDeath::Survive
+    }
+
+    /// Whether the box's first process is PID 1 and does nothing about the signal: it neither has a
+    /// handler nor blocks it, to wait for it. With an init in between it is the program's business.
     pub(super) fn ignores(&self, signal: Signal) -> bool {
+        if !self.plan.has_pid_1() || self.plan.init {
+            return false;
+        }
         let bit = 1u64 << (signal as i32 - 1);
-        let caught = || {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-            let set = status
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid));
+        let set = |name: &str| {
+            let line = status
+                .as_ref()
+                .ok()?
                 .lines()
-                .find_map(|line| line.strip_prefix("SigCgt:"))?;
-            u64::from_str_radix(set.trim(), 16).ok()
+                .find_map(|line| line.strip_prefix(name))?;
+            u64::from_str_radix(line.trim(), 16).ok()
         };
-        self.plan.has_pid_1() && !self.plan.init && caught().is_some_and(|set| set & bit == 0)
+        match (set("SigCgt:"), set("SigBlk:")) {
+            (Some(caught), Some(blocked)) => (caught | blocked) & bit == 0,
+            _ => false,
+        }
     }
 
     /// When the program was executed.

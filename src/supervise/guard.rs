@@ -10,53 +10,79 @@ use std::process::{Child, Command, Stdio};
 
 use super::terminal::{Settings, is_ours};
 
-/// A terminal in raw mode, until it is dropped.
+/// The caller's terminal, raw while this process has its foreground, until this is dropped.
 #[derive(Debug)]
 pub(super) struct RawMode {
     terminal: OwnedFd,
-    before: Settings,
-    active: bool,
+    /// What it had when it was made raw.
+    before: Option<Settings>,
     guard: Option<Child>,
+    active: bool,
 }
 
 impl RawMode {
     /// Makes the terminal raw; or, in the background, gets ready to.
-    pub(super) fn enter(terminal: OwnedFd) -> nix::Result<Self> {
-        let before = Settings::of(terminal.as_fd())?;
-        // Without a guard the terminal is restored on every way out but SIGKILL.
-        let guard = start_guard(terminal.as_fd(), &before).ok();
+    pub(super) fn new(terminal: OwnedFd) -> Self {
         let mut mode = Self {
             terminal,
-            before,
+            before: None,
+            guard: None,
             active: false,
-            guard,
         };
-        mode.resume();
-        Ok(mode)
+        mode.refresh();
+        mode
     }
 
-    /// Makes the terminal raw if this process has its foreground: it may have come back to it.
-    pub(super) fn resume(&mut self) {
-        self.active = is_ours(self.terminal.as_fd())
-            && self.before.raw().apply(self.terminal.as_fd()).is_ok();
+    /// Looks who has the foreground, and makes the terminal raw if this process does. In the background
+    /// it is not touched, and its settings are not even looked at: they are the shell's at its prompt.
+    pub(super) fn refresh(&mut self) {
+        self.active = is_ours(self.terminal.as_fd()) && self.enter().is_ok();
+    }
+
+    fn enter(&mut self) -> nix::Result<()> {
+        let found = Settings::of(self.terminal.as_fd())?;
+        if self.before.is_some_and(|before| found.is_raw_of(&before)) {
+            return Ok(());
+        }
+        if self.before == Some(found) && self.guard.is_some() {
+            return found.raw().apply(self.terminal.as_fd());
+        }
+        // It was not ours until now, or a shell has set it while this process was stopped.
+        end(self.guard.take());
+        // Before the terminal is raw: there is no moment without a guard. Without one, it is restored on
+        // every way out but SIGKILL.
+        self.guard = start_guard(self.terminal.as_fd(), &found).ok();
+        self.before = Some(found);
+        found.raw().apply(self.terminal.as_fd())
     }
 
     /// Whether the terminal is raw, and may be read.
     pub(super) fn is_active(&self) -> bool {
         self.active
     }
+
+    /// Gives the terminal its settings back. If it has others than those of raw mode, somebody else has
+    /// taken care of it.
+    pub(super) fn restore(&self) {
+        let Some(before) = &self.before else { return };
+        if Settings::of(self.terminal.as_fd()).is_ok_and(|found| found.is_raw_of(before)) {
+            // A terminal that has gone needs no settings.
+            let _ = before.apply(self.terminal.as_fd());
+        }
+    }
 }
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        if self.active {
-            // A terminal that has gone needs no settings.
-            let _ = self.before.apply(self.terminal.as_fd());
-        }
-        if let Some(guard) = &mut self.guard {
-            let _ = guard.kill();
-            let _ = guard.wait();
-        }
+        self.restore();
+        end(self.guard.take());
+    }
+}
+
+fn end(guard: Option<Child>) {
+    if let Some(mut guard) = guard {
+        let _ = guard.kill();
+        let _ = guard.wait();
     }
 }
 
@@ -68,6 +94,8 @@ fn start_guard(terminal: BorrowedFd<'_>, before: &Settings) -> std::io::Result<C
         .args([before.hexadecimal(), before.raw().hexadecimal()])
         .env_clear()
         .current_dir("/")
+        // A SIGKILL to the job is not for the guard.
+        .process_group(0)
         .stdin(Stdio::from(terminal.try_clone_to_owned()?))
         .stdout(Stdio::from(parent))
         .stderr(Stdio::null())

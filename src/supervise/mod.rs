@@ -6,6 +6,8 @@ mod child;
 mod foreground;
 mod guard;
 mod outcome;
+mod pump;
+mod ready;
 mod relay;
 mod signals;
 mod supervisor;

@@ -1,120 +1,56 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes between the caller's terminal and the box's.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 
 use super::guard::RawMode;
-use super::terminal::{copy_size, reopen, screen};
+use super::pump::{Pump, Stream};
+use super::terminal::{Settings, copy_size, is_ours, may_write, screen};
 use crate::launch::peer;
 
-/// Bytes that one direction holds: four times what a pty holds.
-const BUFFER_LEN: usize = 16 * 1024;
-/// How long the terminal of a box that has ended may be silent before nobody is believed to write to
-/// it any more. Only a process outside of the box, which has got its terminal, can keep it open.
-const SILENCE: Duration = Duration::from_millis(200);
-/// End of file, as a terminal in canonical mode understands it: `^D`.
+/// The end of input where the box's terminal does not say: `^D`.
 const END_OF_FILE: u8 = 4;
 
-/// One direction.
-#[derive(Debug)]
-struct Pump {
-    buffer: Box<[u8; BUFFER_LEN]>,
-    start: usize,
-    end: usize,
-    /// Nothing more comes.
-    ended: bool,
-}
-
-impl Pump {
-    fn new() -> Self {
-        Self {
-            buffer: Box::new([0; BUFFER_LEN]),
-            start: 0,
-            end: 0,
-            ended: false,
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        !self.ended && self.end < BUFFER_LEN
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    fn fill(&mut self, from: &mut File) {
-        match from.read(&mut self.buffer[self.end..]) {
-            Ok(0) => self.ended = true,
-            Ok(count) => self.end += count,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            // EIO: the other end of a terminal is closed.
-            Err(_) => self.ended = true,
-        }
-    }
-
-    fn drain(&mut self, to: &mut File) {
-        match to.write(&self.buffer[self.start..self.end]) {
-            Ok(count) => self.start += count,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            // Nobody is there to see it.
-            Err(_) => self.start = self.end,
-        }
-        if self.is_empty() {
-            (self.start, self.end) = (0, 0);
-        }
-    }
-}
-
-/// The relay.
+/// The relay. When it is dropped, the box's terminal hangs up, and the caller's is as it was.
 #[derive(Debug)]
 pub(super) struct Relay {
-    ptmx: File,
+    ptmx: Stream,
     /// The box's end, kept open so that the terminal does not hang up while the box has closed it for
     /// a while; given up when the box has ended.
     pts: Option<OwnedFd>,
-    input: File,
-    output: File,
+    input: Stream,
+    output: Stream,
     screen: Option<OwnedFd>,
+    /// If the input is a terminal.
     raw: Option<RawMode>,
     to_box: Pump,
     from_box: Pump,
+    hung_up: bool,
 }
 
 impl Relay {
     pub(super) fn new(ptmx: OwnedFd) -> io::Result<Self> {
         fcntl(&ptmx, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
+        let (stdin, stdout) = (io::stdin(), io::stdout());
         let screen = screen();
-        let stdin = io::stdin();
-        let raw = RawMode::enter(stdin.as_fd().try_clone_to_owned()?).ok();
-        let output = match &screen {
-            Some(screen) => reopen(screen.as_fd(), true)?,
-            None => reopen(io::stdout().as_fd(), true)?,
-        };
+        let output = screen.as_ref().map_or(stdout.as_fd(), AsFd::as_fd);
         let relay = Self {
             pts: peer(&ptmx).ok(),
             ptmx: ptmx.into(),
-            input: reopen(stdin.as_fd(), false)?,
-            output,
+            input: Stream::input(stdin.as_fd())?,
+            output: Stream::output(output)?,
+            raw: stdin
+                .is_terminal()
+                .then(|| stdin.as_fd().try_clone_to_owned().map(RawMode::new))
+                .transpose()?,
             screen,
-            raw,
             to_box: Pump::new(),
             from_box: Pump::new(),
+            hung_up: false,
         };
         relay.resize();
         Ok(relay)
@@ -127,81 +63,129 @@ impl Relay {
         }
     }
 
-    /// This process goes on after a stop, or has come to the foreground.
-    pub(super) fn resume(&mut self) {
+    /// This process goes on after a stop, or may have come to the foreground.
+    pub(super) fn refresh(&mut self) {
         if let Some(raw) = &mut self.raw {
-            raw.resume();
+            raw.refresh();
         }
         self.resize();
     }
 
+    /// Whether there is something to be done that only a process in the foreground may. No signal says
+    /// that it has come there if it was not stopped: it has to look from time to time.
+    pub(super) fn waits_for_foreground(&self) -> bool {
+        !self.may_read() || !self.from_box.is_empty() && !self.may_write()
+    }
+
+    /// A terminal in the background must not be read; what is no terminal always may.
+    fn may_read(&self) -> bool {
+        self.raw.as_ref().is_none_or(RawMode::is_active)
+    }
+
+    fn may_write(&self) -> bool {
+        let active = self.raw.as_ref().is_some_and(RawMode::is_active);
+        let screen = self.screen.as_ref().map(AsFd::as_fd);
+        active || screen.is_none_or(may_write)
+    }
+
     /// What is to be polled: input, output, and the box's terminal.
-    pub(super) fn interest(&self) -> [PollFd<'_>; 3] {
+    pub(super) fn interest(&self) -> [Option<PollFd<'_>>; 3] {
         let when = |wanted: bool, flag: PollFlags| if wanted { flag } else { PollFlags::empty() };
-        // A terminal in the background must not be read; what is no terminal always may.
-        let may_read = self.raw.as_ref().is_none_or(RawMode::is_active);
+        let input = when(self.to_box.has_room() && self.may_read(), PollFlags::POLLIN);
+        let output = when(
+            !self.from_box.is_empty() && self.may_write(),
+            PollFlags::POLLOUT,
+        );
         let terminal = when(self.from_box.has_room(), PollFlags::POLLIN)
             | when(!self.to_box.is_empty(), PollFlags::POLLOUT);
+        // Without a wish there is only the end to be heard of, again and again. The end of the caller's
+        // terminal is the relay's own, so that is heard of once.
+        let hears_of_end = self.raw.is_some() && self.pts.is_some();
+        let fd = |stream, flags: PollFlags| PollFd::new(AsFd::as_fd(stream), flags);
         [
-            PollFd::new(
-                self.input.as_fd(),
-                when(may_read && self.to_box.has_room(), PollFlags::POLLIN),
-            ),
-            PollFd::new(
-                self.output.as_fd(),
-                when(!self.from_box.is_empty(), PollFlags::POLLOUT),
-            ),
-            PollFd::new(self.ptmx.as_fd(), terminal),
+            (hears_of_end || !input.is_empty()).then(|| fd(&self.input, input)),
+            (!output.is_empty()).then(|| fd(&self.output, output)),
+            (!terminal.is_empty()).then(|| fd(&self.ptmx, terminal)),
         ]
     }
 
     /// Moves what can be moved, after a poll has said what is ready.
     pub(super) fn pump(&mut self, ready: [PollFlags; 3]) {
+        const END: PollFlags = PollFlags::POLLHUP.union(PollFlags::POLLERR);
+        const READ: PollFlags = PollFlags::POLLIN.union(END);
+        const WRITE: PollFlags = PollFlags::POLLOUT.union(END);
         let [input, output, terminal] = ready;
-        let any = |flags: PollFlags| {
-            flags.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR)
-        };
-        if any(input) && self.to_box.has_room() {
-            self.to_box.fill(&mut self.input);
-            if self.to_box.ended && self.to_box.end < BUFFER_LEN {
-                self.to_box.buffer[self.to_box.end] = END_OF_FILE;
-                self.to_box.end += 1;
-            }
+        if self.raw.is_some() && input.intersects(END) {
+            self.hung_up = true;
+            return;
         }
-        if any(terminal) && self.from_box.has_room() {
-            self.from_box.fill(&mut self.ptmx);
+        if input.intersects(READ) && self.to_box.has_room() && self.may_read() {
+            self.read_input();
+        }
+        if terminal.intersects(READ) && self.from_box.has_room() {
+            // EIO: nobody has the other end open.
+            if matches!(self.from_box.fill(&mut self.ptmx), Ok(Some(0)) | Err(_)) {
+                self.from_box.end_with(&[]);
+            }
         }
         if terminal.contains(PollFlags::POLLOUT) && !self.to_box.is_empty() {
             self.to_box.drain(&mut self.ptmx);
         }
-        if output.intersects(PollFlags::POLLOUT | PollFlags::POLLERR) && !self.from_box.is_empty() {
+        if output.intersects(WRITE) && !self.from_box.is_empty() {
             self.from_box.drain(&mut self.output);
         }
     }
 
-    /// Nothing is left to be moved from the box: its end of the terminal is closed.
-    fn is_silent(&self) -> bool {
-        self.from_box.ended && self.from_box.is_empty()
+    fn read_input(&mut self) {
+        match self.to_box.fill(&mut self.input) {
+            Ok(Some(1..) | None) => {}
+            Ok(Some(0)) => self.end_input(),
+            // EIO of a terminal whose foreground this process has lost a moment ago: no end of anything.
+            Err(_) if self.raw.is_some() && !is_ours(self.input.as_fd()) => self.refresh(),
+            Err(_) => self.end_input(),
+        }
     }
 
-    /// After the end of the box: moves the rest of what it wrote.
-    ///
-    /// The end is the kernel's word that nobody has the terminal open (EIO), not that nothing is
-    /// there at the moment: what was written last may still be on its way.
-    pub(super) fn finish(mut self) {
-        drop(self.pts.take());
-        self.to_box.ended = true;
-        self.to_box.start = self.to_box.end;
-        while !self.is_silent() {
-            let mut interest = self.interest();
-            let timeout = PollTimeout::try_from(SILENCE).unwrap_or(PollTimeout::NONE);
-            match poll(&mut interest, timeout) {
-                Ok(0) => return,
-                Err(errno) if errno != Errno::EINTR => return,
-                Ok(_) | Err(_) => {}
-            }
-            let ready = interest.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-            self.pump(ready);
+    /// Tells the box that nothing more comes. In the middle of a line the byte that says so only ends the
+    /// line, and is needed twice.
+    fn end_input(&mut self) {
+        let settings = Settings::of(self.ptmx.as_fd());
+        let byte = settings.map_or(END_OF_FILE, |settings| settings.end_of_file());
+        let times = match self.to_box.last() {
+            None | Some(b'\n') => 1,
+            Some(_) => 2,
+        };
+        self.to_box.end_with(&[byte; 2][..times]);
+    }
+
+    /// Whether the caller's terminal is gone.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.hung_up
+    }
+
+    /// The box has ended: what is left is what it wrote.
+    pub(super) fn box_has_ended(&mut self) {
+        self.pts = None;
+        self.to_box.close();
+    }
+
+    /// Whether something that the box wrote waits for the caller's terminal to take it.
+    pub(super) fn has_output(&self) -> bool {
+        !self.from_box.is_empty()
+    }
+
+    /// Whether all that the box wrote has been passed on. The end is the kernel's word that nobody has the
+    /// terminal open (EIO), not that nothing is there at the moment: it may still be on its way.
+    pub(super) fn is_done(&self) -> bool {
+        self.from_box.has_ended() && self.from_box.is_empty()
+    }
+
+    /// Lets the caller's terminal be as it was while somebody else prints on it.
+    pub(super) fn aside(&mut self, print: impl FnOnce()) {
+        if let Some(raw) = &self.raw {
+            raw.restore();
         }
+        print();
+        self.refresh();
     }
 }

@@ -6,8 +6,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 
 /// What is passed on. SIGSEGV and its kin say that this process is broken, not the box.
 const FORWARDED: [Signal; 9] = [
@@ -22,7 +23,7 @@ const FORWARDED: [Signal; 9] = [
     Signal::SIGTSTP,
 ];
 
-/// Blocks the signals for the calling thread and takes them as data, until it is dropped.
+/// Blocks signals for the calling thread and takes them as data, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Signals {
     fd: SignalFd,
@@ -30,18 +31,30 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Takes those that the process does not ignore: nohup(1) stays in force. SIGCHLD too, which says
-    /// that the box has stopped, and SIGTTOU is blocked: the terminal is ours to give and take.
-    pub(super) fn take() -> io::Result<Self> {
-        let mut set: SigSet = FORWARDED
+    /// Takes those that are passed on and that the process does not ignore: nohup(1) stays in force.
+    /// SIGTTOU and SIGTTIN are blocked as well: the terminal is ours to give and take, and a read that
+    /// comes too late is an error rather than a stop.
+    pub(super) fn forwarded() -> io::Result<Self> {
+        let signals = FORWARDED
             .into_iter()
             .filter(|&signal| !is_ignored(signal))
             .collect();
-        set.add(Signal::SIGCHLD);
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        set.add(Signal::SIGTTOU);
+        Self::take(
+            signals,
+            [Signal::SIGTTOU, Signal::SIGTTIN].into_iter().collect(),
+        )
+    }
+
+    /// Takes SIGCHLD, which says that a box has stopped.
+    pub(super) fn of_children() -> io::Result<Self> {
+        Self::take(Signal::SIGCHLD.into(), SigSet::empty())
+    }
+
+    fn take(taken: SigSet, blocked: SigSet) -> io::Result<Self> {
+        let fd = SignalFd::with_flags(&taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let mut before = SigSet::empty();
-        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before))?;
+        let all = taken.into_iter().chain(&blocked).collect();
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), Some(&mut before))?;
         Ok(Self { fd, before })
     }
 
@@ -60,15 +73,29 @@ impl AsFd for Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
+        // What has arrived was for a box that is no more.
+        while self.next().is_some() {}
         // A mask that was in force before is a valid one.
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
     }
 }
 
-fn is_ignored(signal: Signal) -> bool {
+/// Whether the process ignores a signal.
+pub(super) fn is_ignored(signal: Signal) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: the structure is ours; with no new action nothing changes.
     let result = unsafe { libc::sigaction(signal as i32, ptr::null(), action.as_mut_ptr()) };
     // SAFETY: the call has filled the structure if it has succeeded.
     result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+/// Sends this process's group a signal that stops it, although it is blocked, and goes on when SIGCONT
+/// comes. The kernel does not stop a group that nobody would continue, one that is orphaned: this
+/// returns at once then.
+pub(super) fn stop_group(signal: Signal) {
+    let mut before = SigSet::empty();
+    let this = SigSet::from(signal);
+    let _ = kill(Pid::from_raw(0), signal);
+    let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&this), Some(&mut before));
+    let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
 }

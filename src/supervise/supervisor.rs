@@ -7,20 +7,27 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
+use nix::unistd::tcgetpgrp;
 
 use super::child::Child;
 use super::foreground::Lent;
 use super::outcome::Outcome;
+use super::ready;
 use super::relay::Relay;
-use super::signals::Signals;
-use crate::pidfd::{WaitStatus, poll_for};
+use super::signals::{Signals, is_ignored, stop_group};
+use super::terminal::{Settings, is_ours};
 use crate::plan::Terminal;
 
 /// Two of SIGINT and SIGTERM within this time kill the box.
 const TWICE_WITHIN: Duration = Duration::from_secs(1);
+/// How often a job in the background looks whether it has come to the foreground. Our own choice: short
+/// for a person, long for a processor.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How long the terminal of a box that has ended may be silent before nobody is believed to write to
+/// it any more. Only a process outside of the box, which has got its terminal, can keep it open.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// Something that the user of a supervised box may want to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +44,14 @@ pub enum Notice {
 ///
 /// It is made *before* the box is spawned, by the thread that will supervise: from then on that
 /// thread takes SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT and SIGTSTP as
-/// data, unless the process ignores them. Other threads of the program should block them.
+/// data, unless the process ignores them; and SIGCHLD while it supervises a box with
+/// [`Tty::Inherit`](crate::Tty::Inherit). Other threads of the program should block them.
 #[derive(Debug)]
 pub struct Supervisor {
     signals: Signals,
     timeout: Option<Duration>,
+    /// The settings of the terminal on standard input, if this process has its foreground.
+    terminal: Option<Settings>,
 }
 
 impl Supervisor {
@@ -51,16 +61,44 @@ impl Supervisor {
     ///
     /// `EMFILE`, `ENFILE` or `ENOMEM` when there can be no descriptor for them: signalfd(2).
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            signals: Signals::take()?,
+        let mut supervisor = Self {
+            signals: Signals::forwarded()?,
             timeout: None,
-        })
+            terminal: None,
+        };
+        supervisor.remember_terminal();
+        Ok(supervisor)
     }
 
     /// Kills the box when it has run for this long.
     pub fn timeout(&mut self, timeout: Duration) -> &mut Self {
         self.timeout = Some(timeout);
         self
+    }
+
+    /// Waits until this process has the foreground of the terminal on its standard input, if that is its
+    /// controlling one: stopped, as the terminal stops a background job that reads.
+    ///
+    /// To be called before a box with process ids of its own is started with
+    /// [`Tty::Inherit`](crate::Tty::Inherit): its PID 1 cannot be stopped. A read in the background would
+    /// be tried again and again, for as long as it lasts.
+    pub fn wait_for_foreground(&mut self) {
+        let terminal = io::stdin();
+        while !is_ours(terminal.as_fd()) && tcgetpgrp(&terminal).is_ok() {
+            stop_group(Signal::SIGTTIN);
+            // Nothing has continued this process: it was not stopped, and never will be.
+            if !std::iter::from_fn(|| self.signals.next()).any(|signal| signal == Signal::SIGCONT) {
+                break;
+            }
+        }
+        self.remember_terminal();
+    }
+
+    fn remember_terminal(&mut self) {
+        let terminal = io::stdin();
+        self.terminal = Settings::of(terminal.as_fd())
+            .ok()
+            .filter(|_| is_ours(terminal.as_fd()));
     }
 
     /// Stays with the box until it has ended. A new terminal is relayed to and from the standard
@@ -71,11 +109,12 @@ impl Supervisor {
     /// Those of [`Child::wait`], and of the descriptors that a relay needs.
     pub fn supervise(&self, child: &mut Child, notify: impl FnMut(Notice)) -> io::Result<Outcome> {
         let mut watch = Watch {
-            supervisor: self,
+            signals: &self.signals,
             relay: child.take_terminal().map(Relay::new).transpose()?,
-            lent: (child.terminal() == Terminal::Inherit)
-                .then(|| Lent::new(child))
-                .flatten(),
+            lent: match child.terminal() {
+                Terminal::Inherit => Lent::new(child, self.terminal)?,
+                Terminal::None | Terminal::New => None,
+            },
             deadline: self.timeout.map(|timeout| child.began() + timeout),
             interrupted: None,
             timed_out: false,
@@ -83,9 +122,7 @@ impl Supervisor {
         };
         let status = watch.until_end(child)?;
         let wall = child.began().elapsed();
-        if let Some(relay) = watch.relay.take() {
-            relay.finish();
-        }
+        watch.drain()?;
         // A program that ended by itself in the last moment has not timed out.
         let timed_out = watch.timed_out && status.signal() == Some(libc::SIGKILL);
         Ok(Outcome {
@@ -98,7 +135,7 @@ impl Supervisor {
 }
 
 struct Watch<'a, F> {
-    supervisor: &'a Supervisor,
+    signals: &'a Signals,
     relay: Option<Relay>,
     lent: Option<Lent>,
     deadline: Option<Instant>,
@@ -107,15 +144,33 @@ struct Watch<'a, F> {
     notify: F,
 }
 
+/// What [`Watch::wait`] has found.
+struct Found {
+    ended: bool,
+    signalled: bool,
+    stopped: bool,
+    relayed: [PollFlags; 3],
+}
+
 impl<F: FnMut(Notice)> Watch<'_, F> {
     fn until_end(&mut self, child: &mut Child) -> io::Result<ExitStatus> {
+        if let Some(lent) = &mut self.lent {
+            // It may have stopped before there was anybody to be told.
+            lent.look_at(child);
+        }
         loop {
-            let (ended, signalled) = self.wait(child)?;
-            if signalled {
-                while let Some(signal) = self.supervisor.signals.next() {
+            let found = self.wait(Some(child), self.next_look())?;
+            // Signals come first: one may say that the terminal is not to be touched any more.
+            if found.signalled {
+                while let Some(signal) = self.signals.next() {
                     self.handle(signal, child)?;
                 }
             }
+            self.refresh();
+            if let Some(lent) = self.lent.as_mut().filter(|_| found.stopped) {
+                lent.look_at(child);
+            }
+            self.pump(found.relayed, child)?;
             if self
                 .deadline
                 .is_some_and(|deadline| deadline <= Instant::now())
@@ -124,72 +179,112 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
                 self.timed_out = true;
                 child.kill()?;
             }
-            if ended && let Some(status) = child.try_wait()? {
+            if found.ended
+                && let Some(status) = child.try_wait()?
+            {
                 return Ok(status);
             }
         }
     }
 
-    /// Waits for anything to happen and relays what there is: whether the box has ended, and whether
-    /// there is a signal.
-    fn wait(&mut self, child: &Child) -> io::Result<(bool, bool)> {
-        let timeout = self.deadline.map_or(PollTimeout::NONE, |deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Rounded up: a wait of 0 would spin through the last millisecond.
-            PollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
-        });
-        let fixed = [child.as_fd(), self.supervisor.signals.as_fd()]
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        let mut fds = fixed.to_vec();
-        if let Some(relay) = &self.relay {
-            fds.extend(
-                relay
-                    .interest()
-                    .into_iter()
-                    .filter(|fd| !fd.events().is_empty()),
-            );
+    /// Waits for anything to happen, until the deadline or until another moment.
+    fn wait(&self, child: Option<&Child>, until: Option<Instant>) -> nix::Result<Found> {
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let [input, output, terminal] = self
+            .relay
+            .as_ref()
+            .map_or([const { None }; 3], Relay::interest);
+        let wanted = [
+            child.map(|child| readable(child.as_fd())),
+            Some(readable(self.signals.as_fd())),
+            self.lent.as_ref().map(|lent| readable(lent.as_fd())),
+            input,
+            output,
+            terminal,
+        ];
+        let deadline = self.deadline.into_iter().chain(until).min();
+        let [ended, signalled, stopped, relayed @ ..] = ready::wait(wanted, deadline)?;
+        Ok(Found {
+            ended: !ended.is_empty(),
+            signalled: !signalled.is_empty(),
+            stopped: !stopped.is_empty(),
+            relayed,
+        })
+    }
+
+    /// When to look who has the foreground, if that matters.
+    fn next_look(&self) -> Option<Instant> {
+        let relay = self.relay.as_ref().is_some_and(Relay::waits_for_foreground);
+        let lent = self.lent.as_ref().is_some_and(Lent::waits_for_foreground);
+        (relay || lent).then(|| Instant::now() + LOOK_AGAIN)
+    }
+
+    fn refresh(&mut self) {
+        if let Some(relay) = self
+            .relay
+            .as_mut()
+            .filter(|relay| relay.waits_for_foreground())
+        {
+            relay.refresh();
         }
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
+        if let Some(lent) = self
+            .lent
+            .as_mut()
+            .filter(|lent| lent.waits_for_foreground())
+        {
+            lent.refresh();
         }
-        let ready = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
-        let (ended, signalled) = (!ready(&fds[0]).is_empty(), !ready(&fds[1]).is_empty());
-        let relayed: Vec<PollFlags> = fds[2..].iter().map(ready).collect();
-        drop(fds);
-        if let Some(relay) = &mut self.relay {
-            let mut relayed = relayed.into_iter();
-            let polled = relay.interest().map(|fd| !fd.events().is_empty());
-            relay.pump(polled.map(|polled| {
-                if polled { relayed.next() } else { None }.unwrap_or(PollFlags::empty())
-            }));
+    }
+
+    fn pump(&mut self, ready: [PollFlags; 3], child: &mut Child) -> io::Result<()> {
+        let Some(relay) = &mut self.relay else {
+            return Ok(());
+        };
+        relay.pump(ready);
+        if relay.has_hung_up() {
+            // The box's terminal hangs up as the caller's has.
+            self.relay = None;
+            // Any other program would be ended by that. PID 1 is not, and nobody would be there to do it.
+            if !is_ignored(Signal::SIGHUP)
+                && child.dies_with_parent()
+                && child.ignores(Signal::SIGHUP)
+            {
+                child.kill()?;
+            }
         }
-        Ok((ended, signalled))
+        Ok(())
     }
 
     fn handle(&mut self, signal: Signal, child: &mut Child) -> io::Result<()> {
         match signal {
-            Signal::SIGCHLD => self.stop_with_box(child),
             Signal::SIGWINCH if self.relay.is_some() => self.relay.iter().for_each(Relay::resize),
             Signal::SIGINT | Signal::SIGTERM if self.is_second() => {
-                (self.notify)(Notice::KilledBySecondSignal);
                 child.kill()?;
+                self.notify(Notice::KilledBySecondSignal);
             }
             Signal::SIGINT | Signal::SIGTERM => {
                 let ignored = child.ignores(signal);
-                child.signal(signal as i32)?;
+                pass_on(signal, child);
                 if ignored {
-                    (self.notify)(Notice::Ignored(signal));
+                    self.notify(Notice::Ignored(signal));
                 }
             }
             _ => {
                 if signal == Signal::SIGCONT {
-                    self.relay.iter_mut().for_each(Relay::resume);
+                    self.relay.iter_mut().for_each(Relay::refresh);
+                    self.lent.iter_mut().for_each(Lent::refresh);
                 }
-                child.signal(signal as i32)?;
+                pass_on(signal, child);
             }
         }
         Ok(())
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        match &mut self.relay {
+            Some(relay) => relay.aside(|| (self.notify)(notice)),
+            None => (self.notify)(notice),
+        }
     }
 
     /// Whether another SIGINT or SIGTERM came a short time ago; remembers this one.
@@ -198,13 +293,50 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
         before.is_some_and(|before| before.elapsed() < TWICE_WITHIN)
     }
 
-    /// A box on the caller's terminal that was stopped takes the caller with it.
-    fn stop_with_box(&self, child: &Child) {
-        let Some(lent) = &self.lent else { return };
-        if let Ok(Some((WaitStatus::Stopped(_), _))) =
-            poll_for(child, libc::WSTOPPED | libc::WNOHANG)
-        {
-            lent.stop_with_box(child);
+    /// After the end of the box: moves the rest of what it wrote, for as long as the caller's terminal takes
+    /// to show it, or until the time is up or a signal asks to end.
+    fn drain(&mut self) -> io::Result<()> {
+        if let Some(relay) = &mut self.relay {
+            relay.box_has_ended();
         }
+        let mut late = self.timed_out;
+        while self.relay.as_ref().is_some_and(|relay| !relay.is_done()) {
+            if self
+                .deadline
+                .take_if(|deadline| *deadline <= Instant::now())
+                .is_some()
+            {
+                late = true;
+            }
+            let waits = !late && self.relay.as_ref().is_some_and(Relay::has_output);
+            let silence = (!waits).then(|| Instant::now() + SILENCE);
+            let found = self.wait(None, silence.or_else(|| self.next_look()))?;
+            if found.signalled && std::iter::from_fn(|| self.signals.next()).any(ends) {
+                break;
+            }
+            let is_silent = found.relayed.iter().all(|flags| flags.is_empty());
+            if is_silent && silence.is_some_and(|silence| silence <= Instant::now()) {
+                break;
+            }
+            self.refresh();
+            if let Some(relay) = &mut self.relay {
+                relay.pump(found.relayed);
+            }
+        }
+        Ok(())
     }
+}
+
+/// Passes a signal on. A box that takes none (it has just ended, it has changed its user) is no reason to
+/// leave it alone.
+fn pass_on(signal: Signal, child: &Child) {
+    let _ = child.signal(signal as i32);
+}
+
+/// Whether a signal asks a program to end.
+fn ends(signal: Signal) -> bool {
+    matches!(
+        signal,
+        Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT
+    )
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The caller's terminal: its settings, its size, its foreground. See termios(3), tty_ioctl(4).
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
 use nix::pty::Winsize;
@@ -68,6 +66,23 @@ impl Settings {
         self
     }
 
+    /// Whether a terminal that has these has been made raw by [`raw`](Self::raw) and not been set
+    /// since. A driver may have a mind of its own about `cflag`: a pseudoterminal's does.
+    pub(super) fn is_raw_of(&self, before: &Self) -> bool {
+        let flags = |settings: &Self| [settings.iflag, settings.oflag, settings.lflag];
+        flags(self) == flags(&before.raw())
+    }
+
+    /// Whether background process groups must not write: TOSTOP.
+    fn stops_background_output(&self) -> bool {
+        self.lflag & libc::TOSTOP != 0
+    }
+
+    /// The byte that means the end of input while lines are edited.
+    pub(super) fn end_of_file(&self) -> u8 {
+        self.cc[libc::VEOF]
+    }
+
     /// The bytes in hexadecimal, for the guard.
     pub(super) fn hexadecimal(&self) -> String {
         let words = [self.iflag, self.oflag, self.cflag, self.lflag].map(u32::to_ne_bytes);
@@ -103,21 +118,10 @@ pub(super) fn is_ours(terminal: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// The descriptor opened once more, so that it may be non-blocking without making the caller's so,
-/// who shares it. One that cannot be (a terminal of another user) is shared after all, and blocking.
-pub(super) fn reopen(fd: BorrowedFd<'_>, write: bool) -> io::Result<File> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-    let opened = if fd.is_terminal() {
-        OpenOptions::new()
-            .read(!write)
-            .write(write)
-            .custom_flags(flags)
-            .open(path)
-    } else {
-        Err(io::ErrorKind::Unsupported.into())
-    };
-    opened.or_else(|_| fd.try_clone_to_owned().map(|fd: OwnedFd| fd.into()))
+/// Whether this process may write to the terminal.
+pub(super) fn may_write(terminal: BorrowedFd<'_>) -> bool {
+    let stops = || Settings::of(terminal).is_ok_and(|found| found.stops_background_output());
+    is_ours(terminal) || !stops()
 }
 
 /// A standard stream that is a terminal: where the box's screen is. Output first.

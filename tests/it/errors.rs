@@ -73,10 +73,10 @@ tests! {
         let text = ran.stderr();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
-        let (step, call) = lines[1].trim_start().split_once("   ").expect("two columns");
-        let (number, count) = step.strip_prefix("step ").expect(step).split_once('/').expect(step);
+        let (step, call) = lines[1].trim_start().split_once(" e").expect("two columns");
+        let (number, count) = step.trim_end().strip_prefix("step ").expect(step).split_once('/').expect(step);
         assert_eq!(number, count, "the program is the last step");
-        assert!(call.starts_with(r#"execve("/dev/none", ["/dev/none", "x"], /* "#), "{call}");
+        assert!(call.starts_with(r#"xecve("/dev/none", ["/dev/none", "x"], /* "#), "{call}");
         assert_eq!(lines[2], "  asked by     COMMAND");
     }
 
@@ -273,9 +273,7 @@ tests! {
     fn a_descriptor_that_is_not_open_is_named() needs [Box] {
         run_probe(&["--fd", "977"], &["fds"])
             .exits_with(125)
-            .complains("clonebox: cannot pass descriptor 977: ")
-            .complains("(EBADF)\n")
-            .complains("  hint         the caller has no such descriptor open\n");
+            .complains("clonebox: --fd 977: the caller has no such descriptor open\n");
     }
 
     fn all_that_is_wrong_is_said_at_once() needs [] {

@@ -60,6 +60,10 @@ tests! {
         of_the_library("spec");
     }
 
+    fn the_library_leaves_nothing_after_a_descriptor_that_is_not_open() needs [] {
+        of_the_library("descriptor");
+    }
+
     fn the_library_leaves_nothing_after_a_step_that_failed() needs [Box] {
         of_the_library("setup");
     }

@@ -257,10 +257,19 @@ tests! {
         assert_eq!(text, format!("0\n1\n2\n{number}\n"));
     }
 
+    fn a_descriptor_that_is_not_open_is_named_with_its_step() needs [] {
+        let error = answer(&["fds"]).pass_fd(977).spawn().expect_err("no box");
+        assert_eq!((error.kind(), error.errno()), (ErrorKind::Setup, Some(libc::EBADF)));
+        assert!(error.to_string().starts_with("cannot pass descriptor 977: "), "{error}");
+        assert_eq!(error.step().expect("a step").origin, Origin::Call("Command::pass_fd"));
+        assert_eq!(error.hint(), Some("the caller has no such descriptor open"));
+    }
+
     fn descriptors_of_the_program_are_not_the_boxes() needs [Box] {
         let file = tempfile::tempfile().expect("a file");
+        // A number that no other test expects anything of: children of theirs may inherit it.
         // SAFETY: the call takes numbers; the copy, without FD_CLOEXEC, is closed below.
-        let leak = unsafe { libc::dup(file.as_raw_fd()) };
+        let leak = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 500) };
         let text = printed(&answer(&["fds"]));
         // SAFETY: the descriptor is this test's own.
         unsafe { libc::close(leak) };

@@ -7,10 +7,12 @@
 mod support;
 
 mod caps;
+mod death;
 mod env;
 mod errors;
 mod exec;
 mod explain;
+mod init;
 mod leftovers;
 mod library;
 mod mounts;
@@ -18,8 +20,10 @@ mod namespaces;
 mod process;
 mod readme;
 mod report;
+mod signals;
 mod timeout;
 mod timings;
+mod tty;
 mod usage;
 mod user;
 
@@ -31,10 +35,12 @@ fn main() -> ExitCode {
     }
     support::harness::main([
         caps::tests(),
+        death::tests(),
         env::tests(),
         errors::tests(),
         exec::tests(),
         explain::tests(),
+        init::tests(),
         leftovers::tests(),
         library::tests(),
         mounts::tests(),
@@ -42,8 +48,10 @@ fn main() -> ExitCode {
         process::tests(),
         readme::tests(),
         report::tests(),
+        signals::tests(),
         timeout::tests(),
         timings::tests(),
+        tty::tests(),
         usage::tests(),
         user::tests(),
     ])

@@ -142,6 +142,16 @@ tests! {
         redirected(redirections, &options, &["fds"]).succeeds().prints("0\n1\n2\n3\n9\n");
     }
 
+    fn a_descriptor_of_the_command_itself_is_not_passed_on() needs [] {
+        // It opens some for itself, with the lowest numbers that the caller has left free.
+        let closed = "3<&- 4<&- 5<&- 6<&-";
+        for number in ["3", "4", "5", "6"] {
+            redirected(closed, &["--fd", number], &["fds"])
+                .exits_with(125)
+                .complains(": the caller has no such descriptor open\n");
+        }
+    }
+
     fn a_descriptor_that_is_passed_on_is_the_same_file() needs [Box] {
         let directory = files::directory();
         let path = directory.path().join("file");

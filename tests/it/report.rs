@@ -138,6 +138,19 @@ tests! {
             .complains("clonebox: --report 977: ");
     }
 
+    fn a_descriptor_of_the_command_itself_is_none_for_a_report() needs [] {
+        let directory = files::directory();
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "exec \"$@\" 3<&-", "sh"]).arg(binary()).args(["--report", "3"]);
+        shell.arg(format!("--timings={}", directory.path().join("timings").display()));
+        Clonebox::of(shell)
+            .probe(["pid"])
+            .run()
+            .exits_with(125)
+            .prints("")
+            .complains("clonebox: --report 3: ");
+    }
+
     fn a_report_that_cannot_be_written_is_an_error() needs [Box] {
         run_probe(&["--report", "/dev/full"], &["pid"])
             .exits_with(125)

@@ -84,6 +84,12 @@ tests! {
         assert_eq!(host_name(&["--name", "web", "--"]), "web\n");
     }
 
+    fn after_two_dashes_nothing_is_an_option() needs [Box] {
+        run(["-e", "PATH=/dev", "--", "--version"])
+            .exits_with(127)
+            .complains("cannot find --version in PATH");
+    }
+
     fn a_value_may_follow_an_equals_sign() needs [Box] {
         assert_eq!(host_name(&["--name=web"]), "web\n");
     }

@@ -78,6 +78,22 @@ tests! {
         assert!(groups(&["-u", "1234"]).is_empty());
     }
 
+    fn a_caller_who_may_not_drop_its_groups_keeps_them() needs [Root, Userns] {
+        // In a user namespace that was made without privileges.
+        let clonebox = binary();
+        let inner = clonebox.to_str().expect("UTF-8");
+        let public = Public::new();
+        let options = ["--userns", "auto", "--cap-add", "SYS_ADMIN", "--", inner];
+        let output = std::process::Command::new(public.path())
+            .args(["__probe", "with-groups"])
+            .arg(&clonebox)
+            .args(options)
+            .args(["--", public.path(), "__probe", "pid"])
+            .output()
+            .expect("this binary");
+        assert_eq!(output.stdout, b"1\n", "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn an_ordinary_user_is_root_in_the_box() needs [NotRoot, Box] {
         runs_as(&Status::in_a_box(&[]), "0", "0");
     }

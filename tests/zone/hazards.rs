@@ -17,9 +17,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use crate::support::filter::{self, Listener};
+use crate::support::filter::Listener;
 use crate::support::process::{raw_pid, status_field, wait};
 use crate::support::program::Program;
+use crate::support::recipe::do_without_clone3;
 use crate::support::{shared, tests};
 
 const OTHER: User = User {
@@ -75,7 +76,7 @@ tests! {
     }
 
     fn all_64_signals_are_blocked_in_the_child_of_clone() needs [Box, Seccomp] {
-        without_clone3();
+        do_without_clone3(&Program::new().path());
         storm_a_child();
     }
 
@@ -85,7 +86,7 @@ tests! {
     }
 
     fn the_program_inherits_no_ignored_signal_and_no_mask_without_clone3() needs [Box, Seccomp] {
-        without_clone3();
+        do_without_clone3(&Program::new().path());
         ignore_everything();
         assert_clean(&signals_inside());
     }
@@ -158,19 +159,6 @@ fn of_another_user(program: &Program) -> Command {
     let mut command = Command::new(program.path());
     command.user(OTHER);
     command
-}
-
-/// Has the whole process do without clone3(2) from now on.
-fn without_clone3() {
-    let program = Program::new();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            filter::refuse(&[libc::SYS_clone3], libc::ENOSYS);
-            let mut command = Command::new(program.path());
-            command.parent_death(ParentDeath::KillWithThread);
-            assert!(command.status().expect("clone(2) works").success());
-        });
-    });
 }
 
 /// The kernel's `struct sigaction` on both architectures, without what may follow.
@@ -465,11 +453,19 @@ fn orphan_of(call: libc::c_long, pid: Namespace, parent_death: ParentDeath) -> E
     kill(Pid::from_raw(parent), Signal::SIGKILL).expect("it is ours");
     wait(parent);
     listener.pass(waiting);
-    match wait(waiting.tid) {
+    // It may go on to make the same call again, until nobody is left to make it.
+    let passing = thread::spawn(move || {
+        while let Some(waiting) = listener.next(PollTimeout::NONE) {
+            listener.pass(waiting);
+        }
+    });
+    let ended = match wait(waiting.tid) {
         WaitStatus::Exited(_, code) => Ended::Exited(code),
         WaitStatus::Signaled(_, signal, _) => Ended::Killed(signal),
         other => panic!("{other:?}"),
-    }
+    };
+    passing.join().expect("it does not panic");
+    ended
 }
 
 /// Takes the listener out of the process that has installed it.

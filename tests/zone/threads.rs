@@ -12,10 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clonebox::Command;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
+use nix::unistd::{Pid, setpgid};
 
 use crate::support::process::{assert_no_child, descriptors, raw_pid};
 use crate::support::program::Program;
+use crate::support::recipe::do_without_clone3;
 use crate::support::tests;
 
 /// How many launches there are to be, and how many there must be at least where launches are slow.
@@ -34,30 +36,60 @@ static OVER: AtomicBool = AtomicBool::new(false);
 
 tests! {
     fn launches_among_hostile_threads_neither_hang_nor_leak_nor_run_a_handler_in_the_child() needs [Box] {
-        let program = Program::new();
-        let wanted = env::var("CLONEBOX_ZONE_LAUNCHES").map_or(LAUNCHES, |text| text.parse().expect("a number"));
-        handle_signals();
-        speak_to_nobody();
-        let before = descriptors();
-        let began = Instant::now();
-        thread::scope(|scope| {
-            scope.spawn(watch);
-            for hostile in [allocate, print, change_the_environment, raise_signals] {
-                scope.spawn(move || while !OVER.load(Ordering::Relaxed) { hostile() });
-            }
-            let launchers: Vec<_> = (0..LAUNCHERS).map(|_| scope.spawn(|| launch(&program, wanted, began))).collect();
-            launchers.into_iter().for_each(|launcher| launcher.join().expect("it does not panic"));
-            OVER.store(true, Ordering::Relaxed);
-        });
-        let done = DONE.load(Ordering::Relaxed);
-        let handled = HANDLED_HERE.load(Ordering::Relaxed);
-        say(&format!("{done} launches, {handled} signals handled, {:?}", began.elapsed()));
-        assert!(done >= wanted.min(AT_LEAST), "{done} launches in {:?}", began.elapsed());
-        assert!(handled > 0, "no signal was handled at all");
-        assert_eq!(HANDLED_ELSEWHERE.load(Ordering::Relaxed), 0, "a handler has run in a child");
-        assert_no_child();
-        assert_eq!(descriptors(), before);
+        launch_among_hostile_threads(&Program::new(), LAUNCHES);
     }
+
+    fn launches_among_hostile_threads_without_clone3_do_not_either() needs [Box, Seccomp] {
+        // Here the child has the parent's handlers until it has reset them, one by one.
+        let program = Program::new();
+        do_without_clone3(&program.path());
+        launch_among_hostile_threads(&program, LAUNCHES / 5);
+    }
+}
+
+fn launch_among_hostile_threads(program: &Program, wanted: u64) {
+    let wanted =
+        env::var("CLONEBOX_ZONE_LAUNCHES").map_or(wanted, |text| text.parse().expect("a number"));
+    // Those who started this process have no part in it.
+    setpgid(Pid::from_raw(0), Pid::from_raw(0)).expect("it leads no session");
+    handle_signals();
+    speak_to_nobody();
+    let before = descriptors();
+    let began = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(watch);
+        for hostile in [allocate, print, change_the_environment, raise_signals] {
+            scope.spawn(move || {
+                while !OVER.load(Ordering::Relaxed) {
+                    hostile();
+                }
+            });
+        }
+        let launchers = [(); LAUNCHERS].map(|()| scope.spawn(|| launch(program, wanted, began)));
+        for launcher in launchers {
+            launcher.join().expect("it does not panic");
+        }
+        OVER.store(true, Ordering::Relaxed);
+    });
+    let done = DONE.load(Ordering::Relaxed);
+    let handled = HANDLED_HERE.load(Ordering::Relaxed);
+    say(&format!(
+        "{done} launches, {handled} signals handled, {:?}",
+        began.elapsed()
+    ));
+    assert!(
+        done >= wanted.min(AT_LEAST),
+        "{done} launches in {:?}",
+        began.elapsed()
+    );
+    assert!(handled > 0, "no signal was handled at all");
+    assert_eq!(
+        HANDLED_ELSEWHERE.load(Ordering::Relaxed),
+        0,
+        "a handler has run in a child"
+    );
+    assert_no_child();
+    assert_eq!(descriptors(), before);
 }
 
 /// Launches boxes until all launchers together have made enough, half of them from one template.
@@ -114,9 +146,11 @@ fn change_the_environment() {
     unsafe { env::remove_var("HOSTILE") };
 }
 
+/// Signals for the whole group, as a terminal sends them: a child belongs to it until it has a session
+/// of its own, and keeps what came until then. As PID 1 its program is not impressed.
 fn raise_signals() {
     for signal in [Signal::SIGUSR1, Signal::SIGALRM, Signal::SIGUSR2] {
-        nix::sys::signal::kill(nix::unistd::getpid(), signal).expect("it is this process");
+        kill(Pid::from_raw(0), signal).expect("it is this group");
     }
     thread::sleep(Duration::from_micros(200));
 }

@@ -14,6 +14,7 @@ use clonebox::{
 };
 
 use crate::args::Args;
+use crate::descriptors::is_inherited;
 use crate::report::Sink;
 use crate::usage::UsageError;
 
@@ -78,7 +79,7 @@ fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
     spec.rlimits = repeated("--ulimit", &args.ulimit, parse)?;
     spec.nice = optional("--nice", args.nice.as_deref(), number)?;
     spec.oom_score_adj = optional("--oom-score-adj", args.oom_score_adj.as_deref(), number)?;
-    spec.fds = repeated("--fd", &args.fd, number)?;
+    spec.fds = repeated("--fd", &args.fd, descriptor)?;
     spec.start_timeout = optional("--start-timeout", args.start_timeout.as_deref(), duration)?;
     spec.caps.add = repeated("--cap-add", &args.cap_add, parse)?;
     spec.caps.drop = repeated("--cap-drop", &args.cap_drop, parse)?;
@@ -196,6 +197,16 @@ fn parse<T: FromStr>(word: &str) -> Result<T, T::Err> {
 
 fn number(word: &str) -> Result<i32, &'static str> {
     word.parse().map_err(|_| "expected a whole number")
+}
+
+/// A descriptor of the caller; which of them may be passed is for the library to say.
+fn descriptor(word: &str) -> Result<i32, &'static str> {
+    let number = number(word)?;
+    if number < 3 || is_inherited(number) {
+        Ok(number)
+    } else {
+        Err("the caller has no such descriptor open")
+    }
 }
 
 fn octal(word: &str) -> Result<u32, &'static str> {

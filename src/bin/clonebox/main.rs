@@ -7,6 +7,7 @@
 
 mod args;
 mod convert;
+mod descriptors;
 mod help;
 mod privileges;
 mod render;
@@ -18,7 +19,7 @@ mod words;
 use std::env;
 use std::process::ExitCode;
 
-use clonebox::{Command, Outcome, Supervisor};
+use clonebox::{Command, Namespace, Outcome, Supervisor, Tty};
 
 use args::Args;
 use convert::Options;
@@ -93,6 +94,13 @@ fn explain(options: &Options, form: convert::Form) -> Result<u8, Failure> {
     })
 }
 
+/// Keeps the box's end to be seen: for a caller that ignores SIGCHLD, which is inherited, the kernel waits
+/// itself.
+fn wait_for_children() {
+    // SAFETY: no handler is installed, and the process has one thread.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 fn supervise(options: Options) -> Result<u8, Failure> {
     let Options {
         spec,
@@ -101,9 +109,13 @@ fn supervise(options: Options) -> Result<u8, Failure> {
         timings,
         ..
     } = options;
+    wait_for_children();
     let mut supervisor = Supervisor::new().map_err(|error| Failure::Io("take signals", error))?;
     if let Some(timeout) = timeout {
         supervisor.timeout(timeout);
+    }
+    if spec.tty.value == Tty::Inherit && spec.namespaces.pid.value == Namespace::Private {
+        supervisor.wait_for_foreground();
     }
     let outcome = start(spec, &supervisor, timings);
     if let Some(report) = report {

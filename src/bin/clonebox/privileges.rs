@@ -36,12 +36,8 @@ pub(crate) fn drop_all_but_kill() {
         .filter(|&capability| capability == Capability::CAP_KILL)
         .collect();
     // Each of these only takes away, and the box runs already: one that fails changes nothing of it.
-    for capability in caps::all()
-        .into_iter()
-        .filter(|capability| !keep.contains(capability))
-    {
-        let _ = caps::drop(None, CapSet::Bounding, capability);
-    }
+    // The guard of a terminal is executed later: without new privileges root gets none back by that.
+    let _ = nix::sys::prctl::set_no_new_privs();
     let _ = caps::clear(None, CapSet::Inheritable);
     let _ = caps::set(None, CapSet::Effective, &keep);
     let _ = caps::set(None, CapSet::Permitted, &keep);

@@ -9,6 +9,7 @@ use clonebox::Outcome;
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::descriptors::is_inherited;
 
 /// A file that was opened before the box is started: what cannot be written is an error before
 /// anything is done, and needs no privilege afterwards.
@@ -26,7 +27,10 @@ impl Sink {
         };
         let file = match number {
             Ok(number) if number >= 0 => {
-                // SAFETY: it is only duplicated, which fails if the caller has left no such descriptor.
+                if !is_inherited(number) {
+                    return Err(io::Error::from_raw_os_error(libc::EBADF));
+                }
+                // SAFETY: it is the caller's, who has left it open, and is only duplicated.
                 unsafe { BorrowedFd::borrow_raw(number) }
                     .try_clone_to_owned()?
                     .into()

@@ -30,6 +30,8 @@ fn start(scenario: &str) {
             command(&["exit", "0"]).userns(UserNamespace::Host),
             ErrorKind::Clone,
         ),
+        // The lowest number, which is the next that a launch takes for itself.
+        "descriptor" => fails(command(&["exit", "0"]).pass_fd(3), ErrorKind::Setup),
         "exec" => fails(&Command::new("/dev/null/none"), ErrorKind::Exec),
         "kill" => {
             let mut child = command(&["stay"])

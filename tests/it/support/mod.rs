@@ -1,5 +1,6 @@
 //! What the tests have in common.
 
+mod act;
 mod aside;
 pub(crate) mod clonebox;
 pub(crate) mod files;
@@ -8,7 +9,11 @@ mod inside;
 pub(crate) mod need;
 pub(crate) mod probe;
 pub(crate) mod processes;
+pub(crate) mod pty;
+pub(crate) mod seccomp;
+mod shell;
 pub(crate) mod status;
+pub(crate) mod talk;
 
 pub(crate) use clonebox::{Clonebox, binary, run_probe};
 pub(crate) use harness::tests;

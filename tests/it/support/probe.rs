@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{aside, inside};
+use super::{act, aside, inside};
 
 /// The path of this binary, to be run in a box with `__probe` and a word.
 pub(crate) fn path() -> String {
@@ -59,7 +59,7 @@ pub(crate) fn run() -> Option<ExitCode> {
         "with-groups" => inside::with_groups(words),
         "work" => inside::work(),
         "write" => inside::write(&words[0], &words[1]),
-        word => panic!("there is no probe {word:?}"),
+        word => assert!(act::run(word, words), "there is no probe {word:?}"),
     }
     Some(ExitCode::SUCCESS)
 }

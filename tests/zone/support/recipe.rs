@@ -283,7 +283,7 @@ fn settle(program: &Path) {
 }
 
 /// Launches a box on a thread to which clone3(2) is refused; the whole process learns from it.
-fn do_without_clone3(program: &Path) {
+pub(crate) fn do_without_clone3(program: &Path) {
     let program = program.to_owned();
     thread::spawn(move || {
         filter::refuse(&[libc::SYS_clone3], libc::ENOSYS);

@@ -1,0 +1,117 @@
+//! Filters that answer one system call in the kernel's place, or hold it. See seccomp(2),
+//! seccomp_unotify(2).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Where the filtered process has the listener, for this one to take.
+const LISTENER: RawFd = 200;
+/// How long a process may take to get to the call that is held.
+const PATIENCE_MS: u16 = 60_000;
+
+nix::ioctl_readwrite!(receive, b'!', 0, libc::seccomp_notif);
+nix::ioctl_readwrite!(send, b'!', 1, libc::seccomp_notif_resp);
+
+/// A program for one call with one value of one argument (of which the low half is looked at).
+fn program(call: libc::c_long, arg: u32, value: u32, action: u32) -> [libc::sock_filter; 6] {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let number = u32::try_from(call).expect("a small number");
+    let line = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    [
+        line(LOAD, 0, 0),
+        line(EQUAL, 3, number),
+        line(LOAD, 0, 16 + 8 * arg),
+        line(EQUAL, 1, value),
+        line(RETURN, 0, action),
+        line(RETURN, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+/// Filters the calls of this thread, and of what it becomes: the listener, if the flags ask for one.
+fn install(program: &[libc::sock_filter; 6], flags: libc::c_ulong) -> io::Result<RawFd> {
+    let filter = libc::sock_fprog {
+        len: 6,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the call takes numbers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: the kernel copies the program, which lives during the call.
+    let fd = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const filter) };
+    Ok(Errno::result(fd)? as RawFd)
+}
+
+/// Makes close_range(2) what it is before Linux 5.11: it cannot mark descriptors.
+pub(super) fn refuse_marking() {
+    let flags = libc::CLOSE_RANGE_CLOEXEC;
+    let action = libc::SECCOMP_RET_ERRNO | libc::EINVAL.cast_unsigned();
+    install(&program(libc::SYS_close_range, 2, flags, action), 0).expect("a filter");
+}
+
+/// A process one of whose children is in a call that has not been made yet.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) child: Child,
+    listener: OwnedFd,
+    call: u64,
+}
+
+/// Starts a command and waits until it, or a child of it, asks for its parent-death signal.
+pub(crate) fn hold_at_parent_death_signal(mut command: Command) -> Held {
+    let notify = libc::SECCOMP_RET_USER_NOTIF;
+    let asks = libc::PR_SET_PDEATHSIG.cast_unsigned();
+    let program = program(libc::SYS_prctl, 0, asks, notify);
+    let filter = move || {
+        let fd = install(&program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+        // SAFETY: the call takes numbers.
+        Errno::result(unsafe { libc::dup2(fd, LISTENER) })?;
+        Ok(())
+    };
+    // SAFETY: only system calls are made between fork(2) and execve(2).
+    let child = unsafe { command.pre_exec(filter) }
+        .spawn()
+        .expect("it starts");
+    // SAFETY: the call takes numbers.
+    let pidfd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) });
+    // SAFETY: the descriptor is new and nobody else's.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd.expect("a child") as RawFd) };
+    // SAFETY: the call takes numbers.
+    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), LISTENER, 0) };
+    let copy = Errno::result(copy).expect("its listener");
+    // SAFETY: the descriptor is new and nobody else's.
+    let listener = unsafe { OwnedFd::from_raw_fd(copy as RawFd) };
+    let mut polled = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    let ready = poll(&mut polled, PollTimeout::from(PATIENCE_MS));
+    assert_eq!(ready, Ok(1), "nobody asks for a parent-death signal");
+    // SAFETY: zeros are a valid structure.
+    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure is ours, and zeroed as the kernel demands.
+    unsafe { receive(listener.as_raw_fd(), &raw mut call) }.expect("a call");
+    let call = call.id;
+    Held {
+        child,
+        listener,
+        call,
+    }
+}
+
+impl Held {
+    /// Lets the kernel make the call.
+    pub(crate) fn let_go(self) {
+        let mut answer = libc::seccomp_notif_resp {
+            id: self.call,
+            val: 0,
+            error: 0,
+            flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
+        };
+        // SAFETY: the structure is ours.
+        unsafe { send(self.listener.as_raw_fd(), &raw mut answer) }.expect("a call that waits");
+    }
+}
