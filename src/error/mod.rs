@@ -126,7 +126,7 @@ impl Error {
                     "enter the time namespace at execve",
                     Errno::EOPNOTSUPP,
                 );
-                error.0.hint = Some("this kernel does so for forked children only; Linux 6.3 and later do at execve".to_owned());
+                error.0.hint = Some("this kernel does so for forked children only; a newer one does at execve (6.1 does not, 6.12 does)".to_owned());
                 error
             }
             Failure::Late(index) => {

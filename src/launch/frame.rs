@@ -20,8 +20,6 @@ use crate::pidfd::{self, kill, wait_for};
 use crate::plan::{Plan, Terminal, slot};
 use crate::spec::ParentDeath;
 
-/// Where the launch's own descriptors begin when low numbers must be free in the child.
-const ABOVE: RawFd = 64;
 /// How long a child that was killed may take to be gone: it may be in a call that no signal ends.
 const UNKILLABLE_AFTER: Duration = Duration::from_secs(1);
 
@@ -86,10 +84,9 @@ impl Frame {
 
     /// Puts a descriptor of this launch into its slot and keeps it open for the child.
     fn supply(&mut self, slot: Slot, fd: OwnedFd) -> nix::Result<RawFd> {
-        let fd = if self.plan.numbers.any() && fd.as_raw_fd() < ABOVE {
-            above(fd.as_fd(), ABOVE)?
-        } else {
-            fd
+        let fd = match self.plan.numbers.above() {
+            Some(floor) if fd.as_raw_fd() < floor => above(fd.as_fd(), floor)?,
+            _ => fd,
         };
         let number = fd.as_raw_fd();
         self.shared().set_slot(slot, number as usize);
@@ -100,7 +97,7 @@ impl Frame {
     /// Streams come with any number. One below 3 would be overwritten by the redirection of another.
     fn supply_stream(&mut self, slot: Slot, fd: Option<BorrowedFd<'_>>) -> nix::Result<()> {
         let Some(fd) = fd else { return Ok(()) };
-        if fd.as_raw_fd() < 3 || self.plan.numbers.any() {
+        if fd.as_raw_fd() < 3 || self.plan.numbers.above().is_some() {
             return self.supply(slot, above(fd, 3)?).map(drop);
         }
         self.shared().set_slot(slot, fd.as_raw_fd() as usize);

@@ -175,14 +175,17 @@ fn ignored_signals() -> u64 {
         .fold(0, |set, signal| set | 1 << (signal - 1))
 }
 
+/// Random bits for a name. It keeps no secret, so they need not wait until the kernel has gathered
+/// enough for one (`GRND_INSECURE`, since Linux 5.6); what does not fill them leaves the clock.
 fn entropy() -> u64 {
-    let mut bits = 0u64;
-    // SAFETY: the kernel writes the 8 bytes of `bits`. Where it cannot yet, the name is less random.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let mut bits = now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(40);
+    // SAFETY: the kernel writes the 8 bytes of `bits`, or none.
     unsafe {
         libc::getrandom(
             (&raw mut bits).cast(),
             size_of::<u64>(),
-            libc::GRND_NONBLOCK,
+            libc::GRND_INSECURE,
         )
     };
     bits

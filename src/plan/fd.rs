@@ -41,9 +41,11 @@ impl Numbers {
         }
     }
 
-    /// Whether any number is taken: the launch's own ones must then be out of the way.
-    pub(crate) fn any(self) -> bool {
-        self.parent.or(self.init).or(self.report).is_some()
+    /// The lowest number above those that are taken, if any is: the launch's own descriptors must be
+    /// out of the way there.
+    pub(crate) fn above(self) -> Option<i32> {
+        let highest = self.parent.max(self.init).max(self.report)?;
+        Some(highest + 1)
     }
 }
 

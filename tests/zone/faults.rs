@@ -229,64 +229,59 @@ fn clone3_forbidden() {
 fn starts_without_clone3(errno: Errno) {
     let program = Program::new();
     let command = command(&program);
-    let first_line = || command.explain().expect("a good description");
-    assert!(
-        first_line().trim_start().starts_with("clone3("),
-        "{}",
-        first_line()
-    );
+    let template = command.prepare().expect("a good description");
+    assert_begins(&template.plan().to_string(), "clone3(");
     let before = descriptors();
-    filter::refuse(&[libc::SYS_clone3], errno as i32);
-    for _ in 0..2 {
-        assert!(command.status().expect("clone(2) works").success());
-    }
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            filter::refuse(&[libc::SYS_clone3], errno as i32);
+            for _ in 0..2 {
+                let status = template.spawn().expect("clone(2) works").wait();
+                assert!(status.expect("it ends").success());
+            }
+            assert!(command.status().expect("clone(2) works").success());
+        });
+    });
     assert_eq!(descriptors(), before);
-    assert!(
-        first_line().trim_start().starts_with("clone("),
-        "{}",
-        first_line()
-    );
+    // Nobody tries in vain again, on whatever thread.
+    assert_begins(&command.explain().expect("a good description"), "clone(");
 }
 
 fn no_clone() {
     let program = Program::new();
     let command = command(&program);
+    let template = command.prepare().expect("a good description");
     let before = descriptors();
     thread::scope(|scope| {
         scope.spawn(|| {
             filter::refuse(&[libc::SYS_clone3, libc::SYS_clone], libc::EPERM);
-            let error = command.status().expect_err("there is no way");
+            let error = template.spawn().expect_err("there is no way");
             assert_eq!(error.kind(), ErrorKind::Clone, "{error}");
-            assert_eq!(
-                (error.errno(), error.exit_code()),
-                (Some(libc::EPERM), 125),
-                "{error}"
-            );
-            let step = error.step().expect("it names the call");
-            assert!(
-                step.call.starts_with("clone(flags=CLONE_VM"),
-                "{}",
-                step.call
+            let told = (error.errno(), error.exit_code());
+            assert_eq!(told, (Some(libc::EPERM), 125), "{error}");
+            assert_begins(
+                &error.step().expect("it names the call").call,
+                "clone(flags=CLONE_VM",
             );
         });
     });
     assert_no_child();
     assert_eq!(descriptors(), before);
-    let plan = command.explain().expect("a good description");
-    assert!(plan.trim_start().starts_with("clone3("), "{plan}");
-    assert!(
-        command
-            .status()
-            .expect("nothing is in the way any more")
-            .success()
-    );
+    assert_begins(&command.explain().expect("a good description"), "clone3(");
+    let status = command.status().expect("nothing is in the way any more");
+    assert!(status.success());
+}
+
+#[track_caller]
+fn assert_begins(text: &str, start: &str) {
+    assert!(text.trim_start().starts_with(start), "{text}");
 }
 
 /// Makes a launch hang in sethostname(2); `meet` is what happens to the child there.
 ///
 /// The filter is this thread's, before any other is there: whoever makes the clone inherits it.
 fn launch_stuck(command: &Command, there: bool, meet: impl FnOnce(Pid) + Send + 'static) -> Error {
-    // The thread that watches must be able to name its host, so to speak: it comes before the filter.
+    // The thread that watches comes before the filter, and does without it.
     let (sender, receiver) = mpsc::channel::<Listener>();
     let watcher = thread::spawn(move || {
         let listener = receiver.recv().expect("a filter has been installed");

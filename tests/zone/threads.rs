@@ -25,6 +25,8 @@ const LAUNCHES: u64 = 10_000;
 const AT_LEAST: u64 = 200;
 const ENOUGH: Duration = Duration::from_secs(60);
 const LAUNCHERS: usize = 3;
+/// The hostile threads leave some of the processors to the launches.
+const PAUSE: Duration = Duration::from_micros(50);
 /// No launch at all for so long is a deadlock.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
@@ -62,6 +64,7 @@ fn launch_among_hostile_threads(program: &Program, wanted: u64) {
             scope.spawn(move || {
                 while !OVER.load(Ordering::Relaxed) {
                     hostile();
+                    thread::sleep(PAUSE);
                 }
             });
         }
@@ -152,7 +155,6 @@ fn raise_signals() {
     for signal in [Signal::SIGUSR1, Signal::SIGALRM, Signal::SIGUSR2] {
         kill(Pid::from_raw(0), signal).expect("it is this group");
     }
-    thread::sleep(Duration::from_micros(200));
 }
 
 extern "C" fn handler(_: i32) {

@@ -282,15 +282,21 @@ fn settle(program: &Path) {
     assert!(status.success());
 }
 
-/// Launches a box on a thread to which clone3(2) is refused; the whole process learns from it.
+/// Launches a box on a thread to which clone3(2) is refused after the compilation; the whole process
+/// learns from it.
 pub(crate) fn do_without_clone3(program: &Path) {
-    let program = program.to_owned();
-    thread::spawn(move || {
-        filter::refuse(&[libc::SYS_clone3], libc::ENOSYS);
-        settle(&program);
-    })
-    .join()
-    .expect("a box has been started");
+    let mut command = Command::new(program);
+    command.parent_death(ParentDeath::KillWithThread);
+    let template = command.prepare().expect("a good description");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            filter::refuse(&[libc::SYS_clone3], libc::ENOSYS);
+            let status = template.spawn().expect("clone(2) works").wait();
+            assert!(status.expect("it ends").success());
+        });
+    });
+    let facts = HostFacts::gather(&Spec::new("nothing"));
+    assert!(!facts.clone3, "the process knows");
 }
 
 /// Asks for the facts on a thread to which close_range(2) is refused; they are kept for the process.
