@@ -106,10 +106,7 @@ pub(crate) fn own_mounts() -> Result {
 }
 
 /// Those that work here, and why others do not.
-pub(crate) fn all(
-    exit: &Path,
-    dir: &Path,
-) -> Result<(Vec<Contender>, Vec<(&'static str, String)>)> {
+pub(crate) fn all(exit: &Path, dir: &Path) -> Result<(Vec<Contender>, Vec<Missing>)> {
     let mut wanted = vec![
         Ok(Contender::new("target", exit)),
         Ok(Contender::new("clonebox", CLONEBOX).args([Path::new("--"), exit])),
@@ -144,9 +141,12 @@ impl Contender {
     }
 }
 
-type Wanted = std::result::Result<Contender, (&'static str, String)>;
+/// One that cannot be measured, and why.
+pub(crate) type Missing = (&'static str, String);
 
-fn musl() -> std::result::Result<PathBuf, (&'static str, String)> {
+type Wanted = std::result::Result<Contender, Missing>;
+
+fn musl() -> std::result::Result<PathBuf, Missing> {
     env::var_os("CLONEBOX_MUSL")
         .map(PathBuf::from)
         .ok_or_else(|| ("clonebox-musl", "CLONEBOX_MUSL names no program".to_owned()))

@@ -21,16 +21,12 @@ const GRID: RGBColor = RGBColor(228, 228, 228);
 const PAPER: RGBColor = RGBColor(255, 255, 255);
 
 /// A way, what it is called in the plot, its colour, and where its label stands, in pixels below it.
+/// The last is drawn over the others.
 const LINES: [(&str, &str, RGBColor, i32); 4] = [
     ("fork", "copying clone (fork)", RGBColor(200, 60, 60), 0),
     ("reexec", "re-exec", RGBColor(214, 137, 16), 0),
+    ("floor", "bare system calls", RGBColor(120, 120, 120), 9),
     ("template", "clonebox", RGBColor(28, 106, 198), -8),
-    (
-        "floor",
-        "floor: bare system calls",
-        RGBColor(120, 120, 120),
-        9,
-    ),
 ];
 
 /// The plot of all loads without busy threads.
@@ -59,7 +55,7 @@ pub(crate) fn svg(measured: &Measured) -> Result<String> {
         let mut chart = ChartBuilder::on(&paper)
             .caption("Launch time against the memory of the launcher", font(19))
             .margin(14)
-            .margin_right(170)
+            .margin_right(215)
             .x_label_area_size(52)
             .y_label_area_size(72)
             .build_cartesian_2d(0.0..most_gib, (0.1..highest * 1.6).log_scale())?;
@@ -69,7 +65,7 @@ pub(crate) fn svg(measured: &Measured) -> Result<String> {
             .y_desc("launch to reaped, median, ms (log)")
             .axis_desc_style(font(14))
             .label_style(font(13))
-            .x_labels(9)
+            .x_labels(5)
             .x_label_formatter(&|gib| format!("{gib}"))
             .y_label_formatter(&|ms| format!("{ms}"))
             .bold_line_style(GRID)
@@ -88,11 +84,20 @@ pub(crate) fn svg(measured: &Measured) -> Result<String> {
             let (x, y) = chart.backend_coord(&last);
             let place = Pos::new(HPos::Left, VPos::Center);
             let style = font(14).color(&colour).pos(place);
+            let label = format!("{label}: {}", time(last.1));
             paper.draw(&Text::new(label, (x + 12, y + below), style))?;
         }
         paper.present()?;
     }
     Ok(svg)
+}
+
+/// A time with two or three digits.
+fn time(ms: f64) -> String {
+    match ms {
+        0.0..10.0 => format!("{ms:.2} ms"),
+        _ => format!("{ms:.0} ms"),
+    }
 }
 
 fn font(size: u32) -> TextStyle<'static> {

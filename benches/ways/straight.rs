@@ -98,7 +98,7 @@ impl Straight {
 
     /// The names of the calls, to be compared with the plan's.
     pub(super) fn calls(&self) -> Vec<&'static str> {
-        let mut calls = vec!["prctl", "ppoll", "setsid", "sethostname", "mount", "mount"];
+        let mut calls = vec!["prctl", "setsid", "ppoll", "sethostname", "mount", "mount"];
         calls.push("close_range");
         calls.extend(self.drop.iter().map(|_| "prctl"));
         calls.extend(["capset", "prctl", "prctl"]);
@@ -136,11 +136,11 @@ pub(super) extern "C" fn enter(straight: &Straight) -> ! {
         libc::SYS_prctl,
         [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize],
     );
+    call(libc::SYS_setsid, []);
     let parent = ptr::from_ref(&straight.parent).addr();
     if call(libc::SYS_ppoll, [parent, 1, no_time.as_ptr().addr(), 0, 8]) != 0 {
         exit();
     }
-    call(libc::SYS_setsid, []);
     call(libc::SYS_sethostname, [name.as_ptr().addr(), 9]);
     call(libc::SYS_mount, [0, root.as_ptr().addr(), 0, private, 0]);
     let proc = proc.as_ptr().addr();

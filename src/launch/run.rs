@@ -166,9 +166,24 @@ fn status_of(pidfd: &OwnedFd) -> WaitStatus {
 /// Whether the program has clocks of its own. Old kernels leave it in the parent's time namespace
 /// without a word. One that has ended already is not asked.
 fn in_own_time_namespace(pid: u32) -> bool {
+    // The kernel wakes us when the child gives up the memory, and changes its namespace after that.
+    while shares_memory(pid) {
+        std::thread::yield_now();
+    }
     let ours = std::fs::read_link("/proc/self/ns/time");
     let its = std::fs::read_link(format!("/proc/{pid}/ns/time"));
     ours.ok()
         .zip(its.ok())
         .is_none_or(|(ours, its)| ours != its)
+}
+
+/// Whether a process still has this one's memory; the answer waits for an execve(2) that is under way.
+/// No if the kernel cannot tell. See kcmp(2).
+fn shares_memory(pid: u32) -> bool {
+    /// `KCMP_VM` in `linux/kcmp.h`.
+    const KCMP_VM: libc::c_int = 1;
+    let this = std::process::id();
+    // SAFETY: the call takes numbers and touches no memory.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, this, pid, KCMP_VM, 0, 0) };
+    order == 0
 }
