@@ -152,7 +152,7 @@ pub(crate) fn render(dir: &Path) -> Result {
         if let Some(kib) = command.fact(verdict::RSS) {
             writeln!(
                 page,
-                "\nResident memory of clonebox while its box sleeps: {kib}."
+                "\nResident memory of clonebox while its box sleeps: {kib} KiB."
             )?;
         }
     }

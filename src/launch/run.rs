@@ -24,7 +24,10 @@ pub(crate) fn launch(
     plan: &Arc<Plan>,
     streams: [Option<BorrowedFd<'_>>; 3],
 ) -> Result<Started, Failure> {
-    let deadline = plan.start_timeout.map(|timeout| Instant::now() + timeout);
+    // A time that no clock will show is none.
+    let deadline = plan
+        .start_timeout
+        .and_then(|timeout| Instant::now().checked_add(timeout));
     let (frame, Ends { ptmx, mut init }) = Frame::new(plan, streams)?;
     let began = if plan.timings { monotonic_ns() } else { 0 };
     let dumpable = plan.changes_ids.then(Dumpable::keep);

@@ -118,6 +118,20 @@ impl Child {
         }
     }
 
+    /// Whether the box's first process is the only one of its process group.
+    pub(super) fn is_alone(&self) -> bool {
+        let group = self.pid.to_string();
+        let is_other = |entry: std::fs::DirEntry| {
+            let name = entry.file_name();
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            // After the name, which may contain anything, come state, parent and group: proc_pid_stat(5).
+            let found = stat.rsplit(") ").next()?.split(' ').nth(2)?;
+            (found == group && name != *group).then_some(())
+        };
+        std::fs::read_dir("/proc")
+            .is_ok_and(|entries| entries.flatten().find_map(is_other).is_none())
+    }
+
     /// When the program was executed.
     pub fn began(&self) -> Instant {
         self.began

@@ -128,6 +128,11 @@ impl Pump {
         self.last
     }
 
+    /// The bytes that were read last: so many.
+    pub(super) fn newest(&self, count: usize) -> &[u8] {
+        &self.buffer[self.end.saturating_sub(count)..self.end]
+    }
+
     /// Reads what fits: how many bytes, `None` if there is nothing at the moment. The end of file is 0.
     pub(super) fn fill(&mut self, from: &mut Stream) -> io::Result<Option<usize>> {
         match from.file.read(&mut self.buffer[self.end..BUFFER_LEN - 2]) {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
+use nix::unistd::tcgetpgrp;
 
 use super::guard::RawMode;
 use super::pump::{Pump, Stream};
@@ -29,6 +30,7 @@ pub(super) struct Relay {
     raw: Option<RawMode>,
     to_box: Pump,
     from_box: Pump,
+    interrupted: bool,
     hung_up: bool,
 }
 
@@ -50,6 +52,7 @@ impl Relay {
             screen,
             to_box: Pump::new(),
             from_box: Pump::new(),
+            interrupted: false,
             hung_up: false,
         };
         relay.resize();
@@ -138,7 +141,13 @@ impl Relay {
 
     fn read_input(&mut self) {
         match self.to_box.fill(&mut self.input) {
-            Ok(Some(1..) | None) => {}
+            Ok(None) => {}
+            Ok(Some(count @ 1..)) => {
+                let settings = Settings::of(self.ptmx.as_fd());
+                let interrupt = settings.ok().and_then(|settings| settings.interrupt());
+                let typed = self.to_box.newest(count);
+                self.interrupted |= interrupt.is_some_and(|byte| typed.contains(&byte));
+            }
             Ok(Some(0)) => self.end_input(),
             // EIO of a terminal whose foreground this process has lost a moment ago: no end of anything.
             Err(_) if self.raw.is_some() && !is_ours(self.input.as_fd()) => self.refresh(),
@@ -156,6 +165,13 @@ impl Relay {
             Some(_) => 2,
         };
         self.to_box.end_with(&[byte; 2][..times]);
+    }
+
+    /// Whether a byte was typed that the box's terminal makes a SIGINT for this process group, since this
+    /// was asked for.
+    pub(super) fn take_interrupt(&mut self, group: u32) -> bool {
+        std::mem::take(&mut self.interrupted)
+            && tcgetpgrp(&self.ptmx).is_ok_and(|front| front.as_raw().cast_unsigned() == group)
     }
 
     /// Whether the caller's terminal is gone.

@@ -115,7 +115,10 @@ impl Supervisor {
                 Terminal::Inherit => Lent::new(child, self.terminal)?,
                 Terminal::None | Terminal::New => None,
             },
-            deadline: self.timeout.map(|timeout| child.began() + timeout),
+            // A time that no clock will show is none.
+            deadline: self
+                .timeout
+                .and_then(|timeout| child.began().checked_add(timeout)),
             interrupted: None,
             timed_out: false,
             notify,
@@ -241,7 +244,15 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
             return Ok(());
         };
         relay.pump(ready);
-        if relay.has_hung_up() {
+        // The box's terminal has made it a SIGINT already. Nobody there does anything about it: it is as if
+        // it were sent to this process.
+        let unheard =
+            relay.take_interrupt(child.id()) && child.ignores(Signal::SIGINT) && child.is_alone();
+        let hung_up = relay.has_hung_up();
+        if unheard {
+            self.interrupt(Signal::SIGINT, child)?;
+        }
+        if hung_up {
             // The box's terminal hangs up as the caller's has.
             self.relay = None;
             // Any other program would be ended by that. PID 1 is not, and nobody would be there to do it.
@@ -258,17 +269,7 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
     fn handle(&mut self, signal: Signal, child: &mut Child) -> io::Result<()> {
         match signal {
             Signal::SIGWINCH if self.relay.is_some() => self.relay.iter().for_each(Relay::resize),
-            Signal::SIGINT | Signal::SIGTERM if self.is_second() => {
-                child.kill()?;
-                self.notify(Notice::KilledBySecondSignal);
-            }
-            Signal::SIGINT | Signal::SIGTERM => {
-                let ignored = child.ignores(signal);
-                pass_on(signal, child);
-                if ignored {
-                    self.notify(Notice::Ignored(signal));
-                }
-            }
+            Signal::SIGINT | Signal::SIGTERM => self.interrupt(signal, child)?,
             _ => {
                 if signal == Signal::SIGCONT {
                     self.relay.iter_mut().for_each(Relay::refresh);
@@ -276,6 +277,21 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
                 }
                 pass_on(signal, child);
             }
+        }
+        Ok(())
+    }
+
+    /// SIGINT and SIGTERM ask for an end: the second one makes it.
+    fn interrupt(&mut self, signal: Signal, child: &mut Child) -> io::Result<()> {
+        if self.is_second() {
+            child.kill()?;
+            self.notify(Notice::KilledBySecondSignal);
+            return Ok(());
+        }
+        let ignored = child.ignores(signal);
+        pass_on(signal, child);
+        if ignored {
+            self.notify(Notice::Ignored(signal));
         }
         Ok(())
     }
@@ -311,8 +327,14 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
             let waits = !late && self.relay.as_ref().is_some_and(Relay::has_output);
             let silence = (!waits).then(|| Instant::now() + SILENCE);
             let found = self.wait(None, silence.or_else(|| self.next_look()))?;
-            if found.signalled && std::iter::from_fn(|| self.signals.next()).any(ends) {
-                break;
+            while let Some(signal) = self.signals.next() {
+                match signal {
+                    Signal::SIGCONT => self.relay.iter_mut().for_each(Relay::refresh),
+                    Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT => {
+                        return Ok(());
+                    }
+                    _ => {}
+                }
             }
             let is_silent = found.relayed.iter().all(|flags| flags.is_empty());
             if is_silent && silence.is_some_and(|silence| silence <= Instant::now()) {
@@ -331,12 +353,4 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
 /// leave it alone.
 fn pass_on(signal: Signal, child: &Child) {
     let _ = child.signal(signal as i32);
-}
-
-/// Whether a signal asks a program to end.
-fn ends(signal: Signal) -> bool {
-    matches!(
-        signal,
-        Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT
-    )
 }

@@ -83,6 +83,13 @@ impl Settings {
         self.cc[libc::VEOF]
     }
 
+    /// The byte that is a SIGINT for the foreground, if there is one.
+    pub(super) fn interrupt(&self) -> Option<u8> {
+        let byte = self.cc[libc::VINTR];
+        // 0 means none: _POSIX_VDISABLE.
+        (self.lflag & libc::ISIG != 0 && byte != 0).then_some(byte)
+    }
+
     /// The bytes in hexadecimal, for the guard.
     pub(super) fn hexadecimal(&self) -> String {
         let words = [self.iflag, self.oflag, self.cflag, self.lflag].map(u32::to_ne_bytes);

@@ -15,6 +15,11 @@ tests! {
         run_probe(&["--timeout", "1h"], &["exit", "7"]).exits_with(7).says_nothing_else();
     }
 
+    fn a_time_beyond_every_clock_never_comes() needs [Box] {
+        let options = ["--timeout", "5000000000000000h", "--start-timeout", "5000000000000000h"];
+        run_probe(&options, &["exit", "7"]).exits_with(7).says_nothing_else();
+    }
+
     fn a_box_that_was_killed_by_itself_has_not_timed_out() needs [Box] {
         let words = ["raise", &libc::SIGKILL.to_string()];
         run_probe(&["--pid", "host", "--timeout", "1h"], &words).exits_with(128 + libc::SIGKILL);

@@ -158,6 +158,40 @@ tests! {
         assert_eq!(terminal.end(), Change::Exited(0));
     }
 
+    fn ctrl_c_that_pid_1_ignores_is_told_of_and_the_second_kills_the_box() needs [Box, Ptmx] {
+        let (mut terminal, before) = at_work(&[], &["stay"]);
+        terminal.send("\x03");
+        terminal.expect("no handler for SIGINT");
+        // In time, however slow the machine is.
+        while terminal.is_running() {
+            terminal.send("\x03");
+            thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(terminal.wait(), Change::Exited(137));
+        assert_eq!(terminal.settings(), before);
+    }
+
+    fn ctrl_c_that_pid_1_handles_is_its_own_business() needs [Box, Ptmx] {
+        let (mut terminal, _) = at_work(&[], &["signals"]);
+        for _ in 0..3 {
+            terminal.send("\x03");
+            terminal.expect("SIGINT\r\n");
+        }
+        terminal.has_not_seen("clonebox:");
+    }
+
+    fn ctrl_c_that_another_process_gets_does_not_count_against_pid_1() needs [Box, Ptmx] {
+        let mut terminal = Terminal::new();
+        let script = "\"$IT\" __probe signals; true";
+        terminal.run(shell(&[], &["/bin/sh", "-c", script]));
+        terminal.expect("ready\r\n");
+        for _ in 0..3 {
+            terminal.send("\x03");
+            terminal.expect("SIGINT\r\n");
+        }
+        terminal.has_not_seen("clonebox:");
+    }
+
     fn ctrl_z_stops_a_job_in_the_box_and_fg_continues_it() needs [Box, Ptmx] {
         let mut terminal = Terminal::new();
         terminal.run(shell(&[], &["/bin/sh", "-i"]));
@@ -173,11 +207,14 @@ tests! {
         terminal.expect("SIGINT\r\n");
     }
 
-    fn a_new_terminal_has_the_size_of_the_callers() needs [Box, Ptmx] {
-        let mut terminal = Terminal::new();
-        terminal.resize(33, 101);
-        terminal.run(clonebox(&[]).probe(["size"]));
-        terminal.expect("size 33 101\r\n");
+    fn a_new_terminal_has_the_size_of_the_callers_from_the_first() needs [Box, Ptmx] {
+        for _ in 0..10 {
+            let mut terminal = Terminal::new();
+            terminal.resize(33, 101);
+            terminal.run(clonebox(&[]).probe(["size"]));
+            terminal.expect("size 33 101\r\n");
+            terminal.has_not_seen("size 0 0");
+        }
     }
 
     fn a_new_terminal_has_the_settings_of_the_callers() needs [Box, Ptmx] {
@@ -233,17 +270,17 @@ tests! {
     }
 
     fn the_end_of_piped_input_arrives_at_a_new_terminal() needs [Box, Ptmx] {
-        let ran = clonebox(&["--tty=new"]).input("one\ntwo\n").probe(["hungry"]).run().succeeds();
+        let ran = clonebox(&["--tty=new", "--timeout=60"]).input("one\ntwo\n").probe(["hungry"]).run().succeeds();
         assert!(ran.stdout().contains("<two\\n>\r\nend\r\n"), "{ran:?}");
     }
 
     fn the_end_of_piped_input_in_the_middle_of_a_line_arrives_at_a_new_terminal() needs [Box, Ptmx] {
-        let ran = clonebox(&["--tty=new"]).input("one\ntwo").probe(["hungry"]).run().succeeds();
+        let ran = clonebox(&["--tty=new", "--timeout=60"]).input("one\ntwo").probe(["hungry"]).run().succeeds();
         assert!(ran.stdout().contains("<two>\r\nend\r\n"), "{ran:?}");
     }
 
     fn a_new_terminal_without_input_ends_at_once() needs [Box, Ptmx] {
-        let ran = clonebox(&["--tty=new"]).probe(["hungry"]).run().succeeds();
+        let ran = clonebox(&["--tty=new", "--timeout=60"]).probe(["hungry"]).run().succeeds();
         assert!(ran.stdout().contains("ready\r\nend\r\n"), "{ran:?}");
     }
 
@@ -433,6 +470,12 @@ tests! {
         let script = "\"$BOX\" --timeout=2 --tty=inherit -- /bin/sh -ic '\"$IT\" __probe stay'; \"$IT\" __probe front";
         terminal.run_script(script);
         terminal.expect("ready\r\n");
+        terminal.expect("true\r\n");
+    }
+
+    fn the_foreground_is_given_back_when_the_box_does_not_start() needs [Box, Ptmx] {
+        let mut terminal = Terminal::new();
+        terminal.run_script("\"$BOX\" --tty=inherit -- /dev/null/none; \"$IT\" __probe front");
         terminal.expect("true\r\n");
     }
 

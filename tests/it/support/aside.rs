@@ -55,7 +55,7 @@ fn start(scenario: &str) {
     }
 }
 
-/// Everything but descriptors and threads that a process may be left with is mapped or a child.
+/// The descriptors of this process, and how many threads it has.
 fn belongings() -> (Vec<String>, usize) {
     let entries = fs::read_dir("/proc/self/fd").expect("/proc");
     let paths = entries.map(|entry| entry.expect("an entry").path());

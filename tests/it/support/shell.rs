@@ -19,6 +19,8 @@ use nix::sys::signal::{SigHandler, Signal, killpg, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid, setpgid, setsid, tcsetpgrp};
 
+use super::talk;
+
 /// `front` or `behind`, the path of the terminal, and the job's words.
 pub(super) fn run(words: &[OsString]) {
     let [place, path, program, args @ ..] = words else {
@@ -46,10 +48,7 @@ pub(super) fn run(words: &[OsString]) {
         if in_front {
             tcsetpgrp(io::stdin(), getpid())?;
         }
-        for ours in [Signal::SIGTTOU, Signal::SIGHUP] {
-            // SAFETY: no handler is installed.
-            unsafe { signal(ours, SigHandler::SigDfl) }?;
-        }
+        talk::default_signals();
         Ok(())
     };
     // SAFETY: only system calls are made between fork(2) and execve(2).

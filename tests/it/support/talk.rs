@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long a program may be silent that owes a line.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lets every signal do what it does by default. Whoever runs the tests may ignore some: a shell does so
+/// with SIGINT and SIGQUIT for what it starts in the background.
+pub(super) fn default_signals() {
+    for number in 1..32 {
+        // SAFETY: no handler is installed. Two of them cannot be set, and need not be.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+}
 
 /// A program that ends when this is dropped.
 #[derive(Debug)]
@@ -21,6 +30,12 @@ pub(crate) struct Talk {
 
 impl Talk {
     pub(crate) fn with(mut command: Command) -> Self {
+        let signals = || {
+            default_signals();
+            Ok(())
+        };
+        // SAFETY: only system calls are made between fork(2) and execve(2).
+        unsafe { command.pre_exec(signals) };
         command.stdin(Stdio::piped());
         let child = command
             .stdout(Stdio::piped())
