@@ -54,6 +54,10 @@ fn init() {
             if let Ok(linker) = env::var("RUSTC_LINKER") {
                 command.arg(format!("-Clinker={linker}"));
             }
+            // The musl targets bring their own start files, which -nostartfiles does not leave out.
+            if variable("CARGO_CFG_TARGET_ENV") == "musl" {
+                command.arg("-Clink-self-contained=no");
+            }
             let child = format!("--extern=clonebox_child={}", child.display());
             command
                 .args(["--crate-type=bin", "--crate-name=init", &child])

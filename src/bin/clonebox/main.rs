@@ -118,6 +118,8 @@ fn supervise(options: Options) -> Result<u8, Failure> {
         supervisor.wait_for_foreground();
     }
     let outcome = start(spec, &supervisor, timings);
+    // The signals stay taken until the process ends: one that comes late must not change how.
+    std::mem::forget(supervisor);
     if let Some(report) = report {
         report
             .write(&report::of(&outcome))
