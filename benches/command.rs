@@ -63,8 +63,10 @@ fn main() -> Result {
             .unwrap_or(0.0);
         writeln!(stdout(), "{:<14} {us:>9.0} µs", contender.name)?;
     }
-    let kib = measured.fact(verdict::RSS).unwrap_or("?");
-    writeln!(stdout(), "{:<14} {kib:>9} KiB", "supervisor")?;
+    for (build, _) in contenders::builds() {
+        let kib = measured.fact(&verdict::resident(build)).unwrap_or("?");
+        writeln!(stdout(), "{build:<14} {kib:>9} KiB")?;
+    }
     Ok(())
 }
 
@@ -73,8 +75,12 @@ fn measure(contenders: &mut [Contender], rounds: usize, dir: &Path) -> Result<Me
     let mut facts = support::host::facts();
     facts.extend(contenders::facts());
     facts.extend(contenders.iter().filter_map(|one| one.fact.clone()));
-    let kib = resident_kib(dir)?;
-    facts.push((verdict::RSS.to_owned(), kib.to_string()));
+    let sleeper = dir.join("sleep");
+    target::write(&sleeper, SLEEP)?;
+    for (build, program) in contenders::builds() {
+        let kib = resident_kib(&program, &sleeper)?;
+        facts.push((verdict::resident(build), kib.to_string()));
+    }
     let mut measured = Measured::of_host(facts);
     for round in 0..rounds {
         let first = round % contenders.len();
@@ -92,12 +98,10 @@ fn measure(contenders: &mut [Contender], rounds: usize, dir: &Path) -> Result<Me
 }
 
 /// What clonebox has resident while its box sleeps.
-fn resident_kib(dir: &Path) -> Result<u64> {
-    let sleeper = dir.join("sleep");
-    target::write(&sleeper, SLEEP)?;
-    let mut clonebox = Command::new(contenders::CLONEBOX)
+fn resident_kib(program: &Path, sleeper: &Path) -> Result<u64> {
+    let mut clonebox = Command::new(program)
         .arg("--")
-        .arg(&sleeper)
+        .arg(sleeper)
         .stdin(Stdio::null())
         .spawn()?;
     let pid = clonebox.id();

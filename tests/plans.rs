@@ -16,6 +16,7 @@ fn root() -> HostFacts {
         gid: 0,
         supplementary_groups: false,
         bounding: CapabilitySet(0x1ff_ffff_ffff),
+        permitted: CapabilitySet(0x1ff_ffff_ffff),
         effective: CapabilitySet(0x1ff_ffff_ffff),
         last_cap: 40,
         terminals: [false; 3],

@@ -6,6 +6,7 @@ mod oci;
 
 use std::env;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::ptr::null;
@@ -111,7 +112,8 @@ pub(crate) fn all(exit: &Path, dir: &Path) -> Result<(Vec<Contender>, Vec<Missin
         Ok(Contender::new("target", exit)),
         Ok(Contender::new("clonebox", CLONEBOX).args([Path::new("--"), exit])),
         musl().map(|path| Contender::new("clonebox-musl", path).args([Path::new("--"), exit])),
-        calls(exit, dir),
+        calls("c", "musl-gcc", exit, dir),
+        calls("c-glibc", "gcc", exit, dir),
         tutorial(exit, dir),
         Ok(Contender::new("unshare", "unshare")
             .args(["-u", "-p", "-m", "-f", "--mount-proc"])
@@ -139,6 +141,12 @@ impl Contender {
         self.command.stderr(Stdio::inherit());
         result
     }
+}
+
+/// The builds of clonebox that are measured, and what they are called.
+pub(crate) fn builds() -> impl Iterator<Item = (&'static str, PathBuf)> {
+    let musl = musl().ok().map(|path| ("clonebox-musl", path));
+    iter::once(("clonebox", CLONEBOX.into())).chain(musl)
 }
 
 /// One that cannot be measured, and why.
@@ -170,30 +178,26 @@ fn bwrap(exit: &Path) -> Contender {
     contender.args([Path::new("--"), exit])
 }
 
-/// The C program, with musl if it is there: its start takes less.
-fn calls(exit: &Path, dir: &Path) -> Wanted {
+/// The C program. What glibc does at the start of a program is most of what the two differ in.
+fn calls(name: &'static str, compiler: &str, exit: &Path, dir: &Path) -> Wanted {
     const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/programs/calls.c");
-    let program = dir.join("calls");
+    let program = dir.join(name);
     let arch = said("gcc", &["-print-multiarch"]);
-    let headers = [
-        "-idirafter/usr/include".to_owned(),
-        format!("-idirafter/usr/include/{arch}"),
-    ];
-    let mut error = String::new();
-    for compiler in ["musl-gcc", "gcc"] {
-        let mut build = Command::new(compiler);
-        build.args(["-O2", "-static"]).args(&headers);
-        match built(build.arg("-o").arg(&program).arg(SOURCE)) {
-            Ok(()) => {
-                let mut contender = Contender::new("c", program).args([exit]);
-                let version = said("gcc", &["--version"]);
-                contender.fact = Some(("C program".to_owned(), format!("{compiler}, {version}")));
-                return Ok(contender);
-            }
-            Err(why) => error = why,
+    let mut build = Command::new(compiler);
+    build.args(["-O2", "-static", "-idirafter/usr/include"]);
+    build.arg(format!("-idirafter/usr/include/{arch}"));
+    match built(build.arg("-o").arg(&program).arg(SOURCE)) {
+        Ok(()) => {
+            let mut contender = Contender::new(name, program).args([exit]);
+            let version = said("gcc", &["--version"]);
+            contender.fact = Some((
+                format!("C program {name}"),
+                format!("{compiler}, {version}"),
+            ));
+            Ok(contender)
         }
+        Err(why) => Err((name, why)),
     }
-    Err(("c", error))
 }
 
 /// Built as clonebox is: static, optimised, without unwinding.

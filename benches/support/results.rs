@@ -149,12 +149,6 @@ pub(crate) fn render(dir: &Path) -> Result {
             "clonebox",
             verdict::COMMAND,
         )?;
-        if let Some(kib) = command.fact(verdict::RSS) {
-            writeln!(
-                page,
-                "\nResident memory of clonebox while its box sleeps: {kib} KiB."
-            )?;
-        }
     }
     Ok(fs::write(dir.join("README.md"), page)?)
 }

@@ -2,6 +2,7 @@
 //! Asking the host for what a plan depends on. By trying, never by the kernel's version.
 
 use std::io::IsTerminal;
+use std::ops::RangeInclusive;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,9 +32,9 @@ pub(crate) fn refuse_clone3() {
 }
 
 impl HostFacts {
-    /// Asks for what the plan of `spec` depends on. It takes some 90 short system calls.
+    /// Asks for what the plan of `spec` depends on. It takes some 50 short system calls.
     pub fn gather(spec: &Spec) -> Self {
-        let effective = effective_set();
+        let (effective, permitted) = capability_sets();
         let last_cap = last_cap();
         let terminal = matches!(spec.tty.value, Tty::Auto | Tty::Inherit);
         let ask = |stream: usize| terminal && spec.stdio[stream] == Redirect::Inherit;
@@ -44,8 +45,9 @@ impl HostFacts {
             uid: unistd::geteuid().as_raw(),
             gid: unistd::getegid().as_raw(),
             supplementary_groups: supplementary_groups(),
-            bounding: bounding_set(spec, effective, last_cap),
+            bounding: bounding_set(effective, last_cap),
             effective,
+            permitted,
             last_cap,
             terminals: [
                 ask(0) && std::io::stdin().is_terminal(),
@@ -103,15 +105,11 @@ fn last_cap() -> u8 {
     })
 }
 
-/// The bounding set. What will be dropped from it is not asked for, if it may be dropped at all: that a
-/// capability has been dropped already is no error, and asking costs as much as dropping.
-fn bounding_set(spec: &Spec, effective: CapabilitySet, last_cap: u8) -> CapabilitySet {
-    let kept = spec.caps.kept();
+/// The bounding set. A thread that may drop from it is not asked for it: that a capability has been dropped
+/// already is no error, and asking costs as much as dropping.
+fn bounding_set(effective: CapabilitySet, last_cap: u8) -> CapabilitySet {
     let set = (0..=last_cap)
-        .filter(|&number| {
-            let dropped = effective.contains(CAP_SETPCAP) && !kept.contains(number);
-            dropped || in_bounding_set(number) == Some(true)
-        })
+        .filter(|&number| effective.contains(CAP_SETPCAP) || in_bounding_set(number) == Some(true))
         .fold(0, |set, number| set | 1 << number);
     CapabilitySet(set)
 }
@@ -126,8 +124,9 @@ fn in_bounding_set(number: u8) -> Option<bool> {
     }
 }
 
-/// The effective set of the calling thread: capget(2), for which the caps crate would build a table.
-fn effective_set() -> CapabilitySet {
+/// The effective and the permitted set of the calling thread: capget(2), for which the caps crate would
+/// build tables.
+fn capability_sets() -> (CapabilitySet, CapabilitySet) {
     #[repr(C)]
     struct Header {
         version: u32,
@@ -147,32 +146,42 @@ fn effective_set() -> CapabilitySet {
     let mut data = [Data::default(); 2];
     // SAFETY: version 3 of the call fills two structures; all three are ours. It does not fail.
     unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
-    CapabilitySet(u64::from(data[0].effective) | u64::from(data[1].effective) << 32)
+    let whole = |word: fn(&Data) -> u32| {
+        CapabilitySet(u64::from(word(&data[0])) | u64::from(word(&data[1])) << 32)
+    };
+    (whole(|data| data.effective), whole(|data| data.permitted))
+}
+
+/// The signals that this process ignores. The real-time ones are asked for once: hardly a program
+/// ignores any, and none begins to while it runs.
+fn ignored_signals() -> u64 {
+    static REAL_TIME: OnceLock<u64> = OnceLock::new();
+    let among = |signals: RangeInclusive<i32>| {
+        signals
+            .filter(|&signal| is_ignored(signal))
+            .fold(0, |set, signal| set | 1 << (signal - 1))
+    };
+    among(1..=31) | REAL_TIME.get_or_init(|| among(32..=64))
 }
 
 /// The call is the kernel's own, because libc's knows nothing of 32 and 33, which a program inherits
 /// like all others.
-fn ignored_signals() -> u64 {
+fn is_ignored(signal: i32) -> bool {
     /// The kernel's `struct sigaction`, of which the first word is the handler, in whatever length
     /// the architecture gives it: 24 or 32 bytes.
     type Action = [usize; 4];
-    let ignored = |signal: i32| {
-        let mut action: Action = [0; 4];
-        // SAFETY: the memory is ours and long enough; with no new action nothing changes.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                ptr::null::<Action>(),
-                &raw mut action,
-                size_of::<u64>(),
-            )
-        };
-        result == 0 && action[0] == libc::SIG_IGN
+    let mut action: Action = [0; 4];
+    // SAFETY: the memory is ours and long enough; with no new action nothing changes.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            ptr::null::<Action>(),
+            &raw mut action,
+            size_of::<u64>(),
+        )
     };
-    (1..=64)
-        .filter(|&signal| ignored(signal))
-        .fold(0, |set, signal| set | 1 << (signal - 1))
+    result == 0 && action[0] == libc::SIG_IGN
 }
 
 /// Random bits for a name. It keeps no secret, so they need not wait until the kernel has gathered

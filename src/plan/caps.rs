@@ -16,7 +16,7 @@ fn kept(draft: &Draft<'_>) -> CapabilitySet {
     let limit = if draft.userns.is_some() {
         all
     } else {
-        draft.facts.bounding
+        draft.facts.permitted
     };
     CapabilitySet(draft.spec.caps.kept().0 & limit.0 & all.0)
 }

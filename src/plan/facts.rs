@@ -19,11 +19,12 @@ pub struct HostFacts {
     pub gid: u32,
     /// The calling thread has supplementary groups that may be dropped.
     pub supplementary_groups: bool,
-    /// The bounding set of the calling thread. What the box does not keep may be in it or not if the
-    /// thread may drop it.
+    /// The bounding set of the calling thread; every capability if the thread may drop from it.
     pub bounding: CapabilitySet,
     /// Its effective set.
     pub effective: CapabilitySet,
+    /// Its permitted set.
+    pub permitted: CapabilitySet,
     /// The highest capability that the kernel knows (`CAP_LAST_CAP`).
     pub last_cap: u8,
     /// Which of the standard streams are terminals.

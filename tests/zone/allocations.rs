@@ -187,6 +187,7 @@ fn facts(uid: u32) -> HostFacts {
         gid: uid,
         supplementary_groups: true,
         bounding: CapabilitySet::ALL,
+        permitted: CapabilitySet(if uid == 0 { u64::MAX } else { 0 }),
         effective: CapabilitySet(if uid == 0 { u64::MAX } else { 0 }),
         last_cap: 40,
         terminals: [false; 3],

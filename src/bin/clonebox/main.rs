@@ -2,12 +2,17 @@
 //! The command: words in, a box, its exit code out.
 //!
 //! ```text
-//! args_os ─▶ words (split, normalise) ─▶ Args (argh) ─▶ Spec ─▶ clonebox ─▶ render, exit code
+//! argv ─▶ words (split, normalise) ─▶ Args (argh) ─▶ Spec ─▶ clonebox ─▶ render, exit code
 //! ```
 
+#![cfg_attr(not(test), no_main)]
+
+#[cfg(target_env = "musl")]
+mod arena;
 mod args;
 mod convert;
 mod descriptors;
+mod entry;
 mod help;
 mod privileges;
 mod render;
@@ -16,8 +21,7 @@ mod suggest;
 mod usage;
 mod words;
 
-use std::env;
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use clonebox::{Command, Namespace, Outcome, Supervisor, Tty};
 
@@ -27,17 +31,19 @@ use report::Sink;
 use usage::UsageError;
 use words::Request;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: arena::Arena = arena::Arena::new();
+
 /// What clonebox itself exits with when it fails, as docker does.
 const EXIT_FAILED: u8 = 125;
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            render::failure(&failure);
-            ExitCode::from(failure.exit_code())
-        }
-    }
+/// Does what the words ask for: the exit code of the process.
+fn run_and_report(words: impl Iterator<Item = OsString>) -> u8 {
+    run(words).unwrap_or_else(|failure| {
+        render::failure(&failure);
+        failure.exit_code()
+    })
 }
 
 /// Why there is no exit code of a program.
@@ -72,9 +78,9 @@ impl From<clonebox::Error> for Failure {
     }
 }
 
-fn run() -> Result<u8, Failure> {
+fn run(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
     privileges::refuse_set_id()?;
-    let (options, command) = match words::read(env::args_os().skip(1))? {
+    let (options, command) = match words::read(words)? {
         Request::Help => return Ok(render::page(help::TEXT)),
         Request::Version => return Ok(render::page(&help::version())),
         Request::Run { options, command } => (Args::parse(&options)?, command),
