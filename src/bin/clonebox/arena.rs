@@ -106,18 +106,78 @@ unsafe impl GlobalAlloc for Arena {
         match self.offset(piece) {
             Some(offset) if self.resize(offset, layout.size(), size) => piece,
             Some(_) => {
-                // SAFETY: the caller has seen to it that the size is one that a layout can have; both
-                // pieces are at least as long as what is copied.
-                unsafe {
-                    let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-                    if !new.is_null() {
-                        ptr::copy_nonoverlapping(piece, new, size.min(layout.size()));
-                    }
-                    new
+                // SAFETY: the caller has seen to it that the size is one that a layout can have.
+                let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+                // SAFETY: the caller's promise.
+                let new = unsafe { self.alloc(wanted) };
+                if !new.is_null() {
+                    // SAFETY: both pieces are at least as long as what is copied, and do not overlap.
+                    unsafe { ptr::copy_nonoverlapping(piece, new, size.min(layout.size())) };
                 }
+                new
             }
             // SAFETY: it is not from the arena, so it is from the system.
             None => unsafe { System.realloc(piece, layout, size) },
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one reason holds for all calls of a test"
+)]
+mod tests {
+    use std::slice;
+
+    use super::*;
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).unwrap()
+    }
+
+    #[test]
+    fn pieces_are_aligned_and_do_not_overlap() {
+        let arena = Arena::new();
+        let pieces = [(3, 1), (8, 8), (1, 1), (64, 64), (5, 2)].map(|(size, align)| {
+            // SAFETY: the sizes are not 0.
+            let start = unsafe { arena.alloc(layout(size, align)) }.addr();
+            assert_eq!(start % align, 0);
+            start..start + size
+        });
+        assert!(pieces.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        assert_eq!(pieces[0].start, arena.start());
+    }
+
+    #[test]
+    fn the_last_piece_grows_in_place_and_comes_back_and_others_move_with_their_content() {
+        let arena = Arena::new();
+        // SAFETY: the sizes are not 0, and the layouts are those of the pieces.
+        unsafe {
+            let first = arena.alloc(layout(4, 1));
+            first.copy_from_nonoverlapping(b"abcd".as_ptr(), 4);
+            let second = arena.alloc(layout(8, 8));
+            assert_eq!(arena.realloc(second, layout(8, 8), 800), second);
+            let moved = arena.realloc(first, layout(4, 1), 40);
+            assert_ne!(moved, first);
+            assert_eq!(slice::from_raw_parts(moved, 4), b"abcd");
+            arena.dealloc(moved, layout(40, 1));
+            assert_eq!(arena.alloc(layout(9, 1)), moved);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_the_systems() {
+        let arena = Arena::new();
+        // SAFETY: the sizes are not 0, and the layouts are those of the pieces.
+        unsafe {
+            let piece = arena.alloc(layout(16, 1));
+            let large = arena.realloc(piece, layout(16, 1), SIZE + 1);
+            assert_eq!(arena.offset(large), None);
+            large.write_bytes(1, SIZE + 1);
+            let larger = arena.realloc(large, layout(SIZE + 1, 1), 2 * SIZE);
+            assert_eq!(larger.add(SIZE).read(), 1);
+            arena.dealloc(larger, layout(2 * SIZE, 1));
         }
     }
 }

@@ -7,7 +7,7 @@
 
 #![cfg_attr(not(test), no_main)]
 
-#[cfg(target_env = "musl")]
+#[cfg(any(target_env = "musl", test))]
 mod arena;
 mod args;
 mod convert;
