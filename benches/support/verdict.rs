@@ -91,6 +91,7 @@ pub(crate) fn all(startup: Option<&Measured>, command: Option<&Measured>) -> Vec
         unit: "×",
         ..most(target, measured, limit)
     };
+    let ratio = |target, way, other, limit| most(target, over(whole(way), whole(other)), limit);
     let mib = |build: &str| {
         let kib = command?.fact(&resident(build))?;
         Some(kib.parse::<f64>().ok()? / 1024.0)
@@ -125,34 +126,40 @@ pub(crate) fn all(startup: Option<&Measured>, command: Option<&Measured>) -> Vec
             over(at(1024, "fork"), at(1024, "template")),
             50.0,
         ),
-        most(
+        ratio(
             "command as installed (musl) at most 0.7 of unshare",
-            over(whole("clonebox-musl"), whole("unshare")),
+            "clonebox-musl",
+            "unshare",
             0.7,
         ),
-        most(
+        ratio(
             "command as installed (musl) at most 0.35 of bwrap",
-            over(whole("clonebox-musl"), whole("bwrap")),
+            "clonebox-musl",
+            "bwrap",
             0.35,
         ),
-        most(
+        ratio(
             "command as installed (musl) at most 1.3 of the static C program",
-            over(whole("clonebox-musl"), whole("c")),
+            "clonebox-musl",
+            "c",
             1.3,
         ),
-        most(
+        ratio(
             "command built for glibc at most 1.3 of the static C program with glibc",
-            over(whole("clonebox"), whole("c-glibc")),
+            "clonebox",
+            "c-glibc",
             1.3,
         ),
-        most(
+        ratio(
             "command built for glibc at most 0.7 of unshare",
-            over(whole("clonebox"), whole("unshare")),
+            "clonebox",
+            "unshare",
             0.7,
         ),
-        most(
+        ratio(
             "command built for glibc at most 0.35 of bwrap",
-            over(whole("clonebox"), whole("bwrap")),
+            "clonebox",
+            "bwrap",
             0.35,
         ),
         memory(

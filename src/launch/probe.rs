@@ -108,8 +108,11 @@ fn last_cap() -> u8 {
 /// The bounding set. A thread that may drop from it is not asked for it: that a capability has been dropped
 /// already is no error, and asking costs as much as dropping.
 fn bounding_set(effective: CapabilitySet, last_cap: u8) -> CapabilitySet {
+    if effective.contains(CAP_SETPCAP) {
+        return CapabilitySet::ALL;
+    }
     let set = (0..=last_cap)
-        .filter(|&number| effective.contains(CAP_SETPCAP) || in_bounding_set(number) == Some(true))
+        .filter(|&number| in_bounding_set(number) == Some(true))
         .fold(0, |set, number| set | 1 << number);
     CapabilitySet(set)
 }

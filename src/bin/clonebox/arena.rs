@@ -105,6 +105,8 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         match self.offset(piece) {
             Some(offset) if self.resize(offset, layout.size(), size) => piece,
+            // What it does not need any more stays its own.
+            Some(_) if size <= layout.size() => piece,
             Some(_) => {
                 // SAFETY: the caller has seen to it that the size is one that a layout can have.
                 let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
@@ -158,6 +160,7 @@ mod tests {
             first.copy_from_nonoverlapping(b"abcd".as_ptr(), 4);
             let second = arena.alloc(layout(8, 8));
             assert_eq!(arena.realloc(second, layout(8, 8), 800), second);
+            assert_eq!(arena.realloc(first, layout(4, 1), 4), first);
             let moved = arena.realloc(first, layout(4, 1), 40);
             assert_ne!(moved, first);
             assert_eq!(slice::from_raw_parts(moved, 4), b"abcd");

@@ -7,7 +7,9 @@
 
 use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
-use std::{process, slice};
+use std::slice;
+
+use crate::descriptors::open_standard_streams;
 
 /// # Safety
 ///
@@ -35,18 +37,4 @@ unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
 fn ignore_sigpipe() {
     // SAFETY: no handler is installed.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
-
-/// Standard streams that the caller has closed: the next descriptor that is opened must not become one.
-fn open_standard_streams() {
-    for number in 0..3 {
-        // SAFETY: the call takes numbers and touches no memory.
-        if unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0 {
-            continue;
-        }
-        // SAFETY: the string ends with NUL and lives during the call. The lowest free number is this one.
-        if unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) } != number {
-            process::abort();
-        }
-    }
 }
