@@ -176,6 +176,20 @@ fn in_a_user_namespace_the_user_asked_for_is_mapped_and_not_changed_to() {
 }
 
 #[test]
+fn a_caller_passes_on_no_capability_that_it_does_not_have_itself() {
+    let facts = HostFacts {
+        permitted: CapabilitySet(1 << 5),
+        ..root()
+    };
+    let calls = calls(&named(), &facts);
+    let capset = calls.iter().find(|call| call.starts_with("capset"));
+    assert_eq!(
+        capset.unwrap(),
+        "capset({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, {effective=1<<CAP_KILL, permitted=1<<CAP_KILL, inheritable=0})"
+    );
+}
+
+#[test]
 fn ids_change_after_the_bounding_set_and_before_the_capabilities_and_the_death_signal_comes_again()
 {
     let spec = Spec {
