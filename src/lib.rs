@@ -33,6 +33,7 @@ mod launch;
 mod pidfd;
 mod plan;
 mod spec;
+mod streams;
 mod supervise;
 
 pub use command::{Command, Stdio, Template};

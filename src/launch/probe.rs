@@ -12,6 +12,7 @@ use nix::unistd;
 
 use crate::plan::HostFacts;
 use crate::spec::{CapabilitySet, Redirect, Spec, Tty};
+use crate::streams::{STDERR, STDIN, STDOUT};
 
 const CAP_SETPCAP: u8 = 8;
 
@@ -50,13 +51,12 @@ impl HostFacts {
             permitted,
             last_cap,
             terminals: [
-                ask(0) && std::io::stdin().is_terminal(),
-                ask(1) && std::io::stdout().is_terminal(),
-                ask(2) && std::io::stderr().is_terminal(),
+                ask(0) && STDIN.is_terminal(),
+                ask(1) && STDOUT.is_terminal(),
+                ask(2) && STDERR.is_terminal(),
             ],
             foreground: terminal
-                && unistd::tcgetpgrp(std::io::stdin())
-                    .is_ok_and(|group| group == unistd::getpgrp()),
+                && unistd::tcgetpgrp(STDIN).is_ok_and(|group| group == unistd::getpgrp()),
             ignored_signals: ignored_signals(),
             environment: if spec.env.clear.is_some() {
                 Vec::new()
@@ -190,15 +190,18 @@ fn is_ignored(signal: i32) -> bool {
 /// Random bits for a name. It keeps no secret, so they need not wait until the kernel has gathered
 /// enough for one (`GRND_INSECURE`, since Linux 5.6); what does not fill them leaves the clock.
 fn entropy() -> u64 {
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let mut bits = now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(40);
+    let mut bits = 0u64;
     // SAFETY: the kernel writes the 8 bytes of `bits`, or none.
-    unsafe {
+    let filled = unsafe {
         libc::getrandom(
             (&raw mut bits).cast(),
             size_of::<u64>(),
             libc::GRND_INSECURE,
         )
     };
-    bits
+    if filled == size_of::<u64>().cast_signed() {
+        return bits;
+    }
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(40)
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A new terminal. See pty(7).
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::streams::{STDERR, STDIN, STDOUT};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::pty::{Winsize, posix_openpt, unlockpt};
@@ -35,7 +36,7 @@ impl Pty {
         let ptmx = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
         unlockpt(&ptmx)?;
         let pts = peer(&ptmx)?;
-        for stream in [std::io::stdin().as_raw_fd(), 1, 2] {
+        for stream in [STDIN, STDOUT, STDERR] {
             if copy_settings(stream, &pts).is_ok() {
                 break;
             }
@@ -55,9 +56,7 @@ pub(crate) fn peer(ptmx: &impl AsRawFd) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn copy_settings(from: RawFd, to: &OwnedFd) -> nix::Result<()> {
-    // SAFETY: standard streams are open as long as the program runs, or the calls fail with EBADF.
-    let terminal = unsafe { BorrowedFd::borrow_raw(from) };
+fn copy_settings(terminal: BorrowedFd<'_>, to: &OwnedFd) -> nix::Result<()> {
     let settings = tcgetattr(terminal)?;
     if !tcgetpgrp(terminal).is_ok_and(|group| group != getpgrp()) {
         tcsetattr(to, SetArg::TCSANOW, &settings)?;
@@ -69,7 +68,7 @@ fn copy_settings(from: RawFd, to: &OwnedFd) -> nix::Result<()> {
         ws_ypixel: 0,
     };
     // SAFETY: the structure is ours and the kernel fills it.
-    unsafe { window_size(from, &raw mut size) }?;
+    unsafe { window_size(terminal.as_raw_fd(), &raw mut size) }?;
     // SAFETY: the kernel reads the structure.
     unsafe { set_window_size(to.as_raw_fd(), &raw const size) }?;
     Ok(())

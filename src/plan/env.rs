@@ -19,7 +19,9 @@ pub(super) fn compose<'a>(env: &'a Env, facts: &'a HostFacts) -> Variables<'a> {
         .iter()
         .filter(|_| env.clear.is_none())
         .map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    let mut variables: Variables<'a> = inherited.collect();
+    // One by one: collecting would sort them first, which so few are not worth.
+    let mut variables = Variables::new();
+    variables.extend(inherited);
     for change in &env.changes {
         match &change.value {
             (name, Some(value)) => drop(variables.insert(name, value)),

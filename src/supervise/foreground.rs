@@ -12,6 +12,7 @@ use super::child::Child;
 use super::signals::{Signals, stop_group};
 use super::terminal::{Settings, is_ours};
 use crate::pidfd::{WaitStatus, poll_for};
+use crate::streams::STDIN;
 
 /// A terminal on standard input whose foreground a box has, until this is dropped.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl Lent {
     /// has the settings of that time. They cannot be asked for any more: the box may have set others.
     /// `None` if the terminal is not this process's controlling one.
     pub(super) fn new(child: &Child, before: Option<Settings>) -> io::Result<Option<Self>> {
-        if tcgetpgrp(terminal()).is_err() {
+        if tcgetpgrp(STDIN).is_err() {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -41,8 +42,8 @@ impl Lent {
     /// Gives the box the foreground if this process has it: a shell has brought the job there. Without a
     /// signal, if the job was not stopped.
     pub(super) fn refresh(&mut self) {
-        let found = Settings::of(terminal().as_fd());
-        if let (true, Ok(found)) = (is_ours(terminal().as_fd()), found) {
+        let found = Settings::of(STDIN);
+        if let (true, Ok(found)) = (is_ours(STDIN), found) {
             // What the terminal had when it was lent at first, whatever the box has made of it since.
             self.give(self.before.unwrap_or(found), self.group);
         }
@@ -60,17 +61,17 @@ impl Lent {
         if !matches!(changed, Ok(Some((WaitStatus::Stopped(_), _)))) {
             return;
         }
-        if is_ours(terminal().as_fd()) {
+        if is_ours(STDIN) {
             // It stopped because it was in the background and is needed in front.
             return self.refresh();
         }
-        let (settings, front) = (Settings::of(terminal().as_fd()), tcgetpgrp(terminal()));
+        let (settings, front) = (Settings::of(STDIN), tcgetpgrp(STDIN));
         self.take_back();
         stop_group(Signal::SIGTSTP);
-        match (is_ours(terminal().as_fd()), self.before) {
+        match (is_ours(STDIN), self.before) {
             (true, Some(before)) => {
                 if let Ok(settings) = settings {
-                    let _ = settings.apply(terminal().as_fd());
+                    let _ = settings.apply(STDIN);
                 }
                 self.give(before, front.unwrap_or(self.group));
             }
@@ -84,7 +85,7 @@ impl Lent {
 
     fn give(&mut self, before: Settings, group: Pid) {
         self.before = Some(before);
-        let _ = tcsetpgrp(terminal(), group).or_else(|_| tcsetpgrp(terminal(), self.group));
+        let _ = tcsetpgrp(STDIN, group).or_else(|_| tcsetpgrp(STDIN, self.group));
         // The group, not only its leader: the terminal stops all of it.
         let _ = killpg(self.group, Signal::SIGCONT);
     }
@@ -94,15 +95,11 @@ impl Lent {
     fn take_back(&self) {
         let of_box = |front: Pid| front == self.group || killpg(front, None) == Err(Errno::ESRCH);
         let Some(before) = &self.before else { return };
-        if tcgetpgrp(terminal()).is_ok_and(of_box) {
-            let _ = tcsetpgrp(terminal(), getpgrp());
-            let _ = before.apply(terminal().as_fd());
+        if tcgetpgrp(STDIN).is_ok_and(of_box) {
+            let _ = tcsetpgrp(STDIN, getpgrp());
+            let _ = before.apply(STDIN);
         }
     }
-}
-
-fn terminal() -> io::Stdin {
-    io::stdin()
 }
 
 /// Says that a child has changed.

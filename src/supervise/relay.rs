@@ -12,6 +12,7 @@ use super::guard::RawMode;
 use super::pump::{Pump, Stream};
 use super::terminal::{Settings, copy_size, is_ours, may_write, screen};
 use crate::launch::peer;
+use crate::streams::{STDIN, STDOUT};
 
 /// The end of input where the box's terminal does not say: `^D`.
 const END_OF_FILE: u8 = 4;
@@ -37,17 +38,16 @@ pub(super) struct Relay {
 impl Relay {
     pub(super) fn new(ptmx: OwnedFd) -> io::Result<Self> {
         fcntl(&ptmx, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
-        let (stdin, stdout) = (io::stdin(), io::stdout());
         let screen = screen();
-        let output = screen.as_ref().map_or(stdout.as_fd(), AsFd::as_fd);
+        let output = screen.as_ref().map_or(STDOUT, AsFd::as_fd);
         let relay = Self {
             pts: peer(&ptmx).ok(),
             ptmx: ptmx.into(),
-            input: Stream::input(stdin.as_fd())?,
+            input: Stream::input(STDIN)?,
             output: Stream::output(output)?,
-            raw: stdin
+            raw: STDIN
                 .is_terminal()
-                .then(|| stdin.as_fd().try_clone_to_owned().map(RawMode::new))
+                .then(|| STDIN.try_clone_to_owned().map(RawMode::new))
                 .transpose()?,
             screen,
             to_box: Pump::new(),

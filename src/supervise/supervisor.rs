@@ -19,6 +19,7 @@ use super::relay::Relay;
 use super::signals::{Signals, is_ignored, stop_group};
 use super::terminal::{Settings, is_ours};
 use crate::plan::Terminal;
+use crate::streams::STDIN;
 
 /// Two of SIGINT and SIGTERM within this time kill the box.
 const TWICE_WITHIN: Duration = Duration::from_secs(1);
@@ -83,8 +84,7 @@ impl Supervisor {
     /// [`Tty::Inherit`](crate::Tty::Inherit): its PID 1 cannot be stopped. A read in the background would
     /// be tried again and again, for as long as it lasts.
     pub fn wait_for_foreground(&mut self) {
-        let terminal = io::stdin();
-        while !is_ours(terminal.as_fd()) && tcgetpgrp(&terminal).is_ok() {
+        while !is_ours(STDIN) && tcgetpgrp(STDIN).is_ok() {
             stop_group(Signal::SIGTTIN);
             // Nothing has continued this process: it was not stopped, and never will be.
             if !std::iter::from_fn(|| self.signals.next()).any(|signal| signal == Signal::SIGCONT) {
@@ -95,10 +95,7 @@ impl Supervisor {
     }
 
     fn remember_terminal(&mut self) {
-        let terminal = io::stdin();
-        self.terminal = Settings::of(terminal.as_fd())
-            .ok()
-            .filter(|_| is_ours(terminal.as_fd()));
+        self.terminal = Settings::of(STDIN).ok().filter(|_| is_ours(STDIN));
     }
 
     /// Stays with the box until it has ended. A new terminal is relayed to and from the standard

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The caller's terminal: its settings, its size, its foreground. See termios(3), tty_ioctl(4).
 
-use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::IsTerminal;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use crate::streams::{STDERR, STDIN, STDOUT};
 use nix::errno::Errno;
 use nix::pty::Winsize;
 use nix::unistd::{getpgrp, tcgetpgrp};
@@ -138,7 +139,7 @@ pub(super) fn screen() -> Option<OwnedFd> {
             .then(|| fd.try_clone_to_owned().ok())
             .flatten()
     };
-    terminal(io::stdout().as_fd())
-        .or_else(|| terminal(io::stderr().as_fd()))
-        .or_else(|| terminal(io::stdin().as_fd()))
+    terminal(STDOUT)
+        .or_else(|| terminal(STDERR))
+        .or_else(|| terminal(STDIN))
 }
