@@ -39,12 +39,13 @@ mod supervise;
 pub use command::{Command, Stdio, Template};
 pub use error::{Error, ErrorKind, FailedStep};
 pub use pidfd::Usage;
-pub use plan::{HostFacts, Plan, PlannedStep, compile};
+pub use plan::{HostFacts, MountFacts, PathFacts, Plan, PlannedStep, SourceKind, compile};
 pub use spec::{
-    Capability, CapabilitySet, Caps, CapsParseError, Env, EnvFileError, Exec, HOST_NAME_MAX,
-    MAX_ARG_STRLEN, Namespace, Namespaces, Origin, ParentDeath, Redirect, Resource, Rlimit,
-    RlimitParseError, Selection, Setting, Spec, TimeOffset, TimeOffsetParseError, Tty, User,
-    UserNamespace, UserParseError, Violation, parse_env_file, random_name,
+    Attributes, Capability, CapabilitySet, Caps, CapsParseError, Dev, Env, EnvFileError, Exec,
+    HOST_NAME_MAX, MAX_ARG_STRLEN, Mount, MountKind, MountParseError, Namespace, Namespaces,
+    Origin, ParentDeath, Propagation, Redirect, Resource, Rlimit, RlimitParseError, Rootfs,
+    Selection, Setting, Spec, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
+    UserParseError, Violation, Writes, parse_env_file, random_name,
 };
 pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor};
 

@@ -15,6 +15,11 @@ const ENOTDIR: u32 = 20;
 const ETIMEDOUT: u32 = 110;
 const ESTALE: u32 = 116;
 
+/// `linux/magic.h`.
+const PROC_SUPER_MAGIC: u32 = 0x9fa0;
+const S_IFMT: u32 = 0o170_000;
+const S_IFCHR: u32 = 0o020_000;
+
 const CLOCK_MONOTONIC: usize = 1;
 /// What the child exits with after a failure. Nobody reads it: the report says more.
 const EXIT_FAILED: usize = 125;
@@ -140,7 +145,23 @@ fn verify(expect: Expect, word: usize, shared: &Shared) -> Result<(), u32> {
         Expect::Zero => Err(ESRCH),
         Expect::AbsolutePath if shared.scratch_is_absolute() => Ok(()),
         Expect::AbsolutePath => Err(ENOTDIR),
+        Expect::Procfs if shared.scratch_word(0) == PROC_SUPER_MAGIC => Ok(()),
+        Expect::NullDevice if is_null_device(shared) => Ok(()),
+        Expect::Procfs | Expect::NullDevice => Err(ENODEV),
     }
+}
+
+/// Whether a `struct statx` (`linux/stat.h`) is of the character device 1:3.
+fn is_null_device(shared: &Shared) -> bool {
+    const STX_MODE: usize = 28;
+    const STX_RDEV_MAJOR: usize = 128;
+    const STX_RDEV_MINOR: usize = 132;
+    let kind = shared.scratch_word(STX_MODE) & S_IFMT;
+    let device = (
+        shared.scratch_word(STX_RDEV_MAJOR),
+        shared.scratch_word(STX_RDEV_MINOR),
+    );
+    kind == S_IFCHR && device == (1, 3)
 }
 
 fn record(place: &AtomicU64) {

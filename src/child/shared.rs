@@ -117,6 +117,20 @@ impl Shared {
         }
     }
 
+    /// The little-endian word that begins at byte `at` of the scratch memory; 0 beyond its end.
+    pub(crate) fn scratch_word(&self, at: usize) -> u32 {
+        match self.scratch.get(at..).and_then(<[_]>::first_chunk) {
+            // Written out, as in `enter.rs`.
+            Some([a, b, c, d]) => u32::from_le_bytes([
+                a.load(Ordering::Relaxed),
+                b.load(Ordering::Relaxed),
+                c.load(Ordering::Relaxed),
+                d.load(Ordering::Relaxed),
+            ]),
+            None => 0,
+        }
+    }
+
     pub(crate) fn scratch_is_absolute(&self) -> bool {
         match self.scratch.first() {
             Some(byte) => byte.load(Ordering::Relaxed) == b'/',

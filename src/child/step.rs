@@ -2,7 +2,7 @@
 //! One step: one system call, ready for the kernel.
 
 /// Number of [`Slot`]s a launch has. Our own limit.
-pub const SLOTS: usize = 16;
+pub const SLOTS: usize = 32;
 
 /// A word that is known only at the launch, or only after an earlier step: a descriptor, or the
 /// address of memory that belongs to this launch. The plan is shared by launches; slots are not.
@@ -31,6 +31,11 @@ pub enum Expect {
     /// That [`Shared::scratch`](crate::Shared::scratch) begins with `/`; `ENOTDIR` otherwise.
     /// getcwd(2) writes `(unreachable)` there when the directory is outside the root.
     AbsolutePath,
+    /// That [`Shared::scratch`](crate::Shared::scratch) begins with the magic number of proc, as
+    /// statfs(2) writes it there; `ENODEV` otherwise.
+    Procfs,
+    /// That what statx(2) has written there is of the null device; `ENODEV` otherwise.
+    NullDevice,
 }
 
 /// What becomes of a step whose call failed.

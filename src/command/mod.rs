@@ -17,8 +17,8 @@ pub use template::Template;
 
 use crate::error::Error;
 use crate::spec::{
-    Namespace, Origin, ParentDeath, Redirect, Rlimit, Selection, Setting, Spec, TimeOffset, Tty,
-    User, UserNamespace,
+    Dev, Mount, Namespace, Origin, ParentDeath, Redirect, Rlimit, Rootfs, Selection, Setting, Spec,
+    TimeOffset, Tty, User, UserNamespace, Writes,
 };
 use crate::supervise::Child;
 
@@ -176,6 +176,45 @@ impl Command {
     /// Shifts the clocks that count from the boot.
     pub fn time_offset(&mut self, offset: TimeOffset) -> &mut Self {
         self.spec.namespaces.time = Some(setting!("time_offset", offset));
+        self
+    }
+
+    /// Makes a directory the root of the box. What the box writes there, it writes to the directory.
+    pub fn rootfs(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        let rootfs = Rootfs {
+            path: path.into(),
+            writes: Writes::Through,
+        };
+        self.spec.rootfs = Some(setting!("rootfs", rootfs));
+        self
+    }
+
+    /// Makes a directory the root of the box, and leaves it as it is: what the box writes is lost at
+    /// its end.
+    pub fn rootfs_overlay(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        let rootfs = Rootfs {
+            path: path.into(),
+            writes: Writes::Discard,
+        };
+        self.spec.rootfs = Some(setting!("rootfs_overlay", rootfs));
+        self
+    }
+
+    /// Chooses whether the root filesystem is read-only.
+    pub fn read_only(&mut self, read_only: bool) -> &mut Self {
+        self.spec.read_only = read_only.then_some(Origin::Call("Command::read_only"));
+        self
+    }
+
+    /// Adds a mount. Mounts are made in the order in which they are added.
+    pub fn mount(&mut self, mount: Mount) -> &mut Self {
+        self.spec.mounts.push(setting!("mount", mount));
+        self
+    }
+
+    /// Chooses what the root filesystem has in /dev.
+    pub fn dev(&mut self, dev: Dev) -> &mut Self {
+        self.spec.dev = setting!("dev", dev);
         self
     }
 

@@ -149,7 +149,9 @@ impl Frame {
         let shared = self.shared();
         shared.set_slot(slot::ARGV, self.plan.exec.argv.address());
         shared.set_slot(slot::ENVP, self.plan.exec.envp.address());
-        shared.set_slot(slot::SCRATCH, shared.scratch.as_ptr().expose_provenance());
+        let scratch = shared.scratch.as_ptr().expose_provenance();
+        shared.set_slot(slot::SCRATCH, scratch);
+        shared.set_slot(slot::STRUCT, scratch);
     }
 
     /// clone(2) or clone3(2) with all signals blocked: the child's process id.

@@ -18,6 +18,7 @@ mod frame;
 mod init;
 mod memory;
 mod outcome;
+mod paths;
 mod probe;
 mod pty;
 mod run;

@@ -26,6 +26,12 @@ pub(crate) enum Value {
     Octal(u32),
     /// A constant with a name.
     Name(&'static str, usize),
+    /// Flags of open(2).
+    Open(i32),
+    /// A type of file and its permissions.
+    Mode(u32),
+    /// The major and the minor number of a device, both below 256.
+    Device(u8, u8),
     /// The number of a capability.
     Capability(u8),
     /// Bits with names.
@@ -34,6 +40,8 @@ pub(crate) enum Value {
     Text(CString),
     /// A constant string.
     Static(&'static CStr),
+    /// Bytes that the kernel reads, whatever they are.
+    Bytes(Box<[u8]>),
     /// A structure that the kernel reads: its address, and how it is shown.
     Struct(Box<[u8]>, fn(&[u8]) -> String),
     /// A word that is known at the launch.
@@ -51,11 +59,15 @@ impl Value {
             Self::Int(number) => Word(*number as usize),
             Self::Octal(mode) => Word(*mode as usize),
             Self::Name(_, word) => Word(*word),
+            Self::Open(flags) => Word(*flags as usize),
+            Self::Mode(mode) => Word(*mode as usize),
+            // As makedev(3) has it for numbers as small as these.
+            Self::Device(major, minor) => Word(usize::from(*major) << 8 | usize::from(*minor)),
             Self::Capability(number) => Word(usize::from(*number)),
             Self::Flags(_, bits) => Word(*bits as usize),
             Self::Text(text) => Word(text.as_ptr().expose_provenance()),
             Self::Static(text) => Word(text.as_ptr().expose_provenance()),
-            Self::Struct(bytes, _) => Word(bytes.as_ptr().expose_provenance()),
+            Self::Bytes(bytes) | Self::Struct(bytes, _) => Word(bytes.as_ptr().expose_provenance()),
             Self::Slot(slot) => Slot(*slot),
             Self::SlotAddress(slot) => SlotAddress(*slot),
             Self::Null => Word(0),
@@ -65,19 +77,59 @@ impl Value {
     fn show(&self, exec: &Exec, out: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Self::Int(number) => write!(out, "{number}"),
-            // As printf(3) has it for strace: three digits at least, and the first one a zero.
-            Self::Octal(mode) => write!(out, "{}{mode:03o}", if *mode > 0o77 { "0" } else { "" }),
+            Self::Octal(mode) => show_octal(*mode, out),
+            Self::Open(flags) => show_open(*flags, out),
+            Self::Mode(mode) => {
+                let kind = match mode & libc::S_IFMT {
+                    libc::S_IFCHR => "S_IFCHR",
+                    _ => "S_IFREG",
+                };
+                write!(out, "{kind}|")?;
+                show_octal(mode & !libc::S_IFMT, out)
+            }
+            Self::Device(major, minor) => write!(out, "makedev({major:#x}, {minor:#x})"),
             Self::Name(name, _) => out.write_str(name),
             Self::Capability(number) => out.write_str(&crate::spec::capability_name(*number)),
             Self::Flags(names, bits) => show_flags(names, *bits, out),
             Self::Text(text) => quote(text.as_bytes(), out),
             Self::Static(text) => quote(text.to_bytes(), out),
+            // They may be a secret.
+            Self::Bytes(_) => out.write_str("<buffer>"),
             Self::Struct(bytes, show) => out.write_str(&show(bytes)),
             Self::Slot(slot) => exec.show_slot(*slot, out),
             Self::SlotAddress(slot) => write!(out, "[{}]", slot::name(*slot)),
             Self::Null => out.write_str("NULL"),
         }
     }
+}
+
+const OPEN_FLAGS: FlagNames = &[
+    ("O_CREAT", libc::O_CREAT as u64),
+    ("O_EXCL", libc::O_EXCL as u64),
+    ("O_NOFOLLOW", libc::O_NOFOLLOW as u64),
+    ("O_CLOEXEC", libc::O_CLOEXEC as u64),
+    ("O_PATH", libc::O_PATH as u64),
+    ("O_DIRECTORY", libc::O_DIRECTORY as u64),
+];
+
+/// The access mode comes first, and is no bit.
+pub(crate) fn show_open(flags: i32, out: &mut impl fmt::Write) -> fmt::Result {
+    let (name, rest) = match flags & libc::O_ACCMODE {
+        libc::O_WRONLY => ("O_WRONLY", flags & !libc::O_ACCMODE),
+        libc::O_RDWR => ("O_RDWR", flags & !libc::O_ACCMODE),
+        _ => ("O_RDONLY", flags),
+    };
+    out.write_str(name)?;
+    if rest == 0 {
+        return Ok(());
+    }
+    out.write_char('|')?;
+    show_flags(OPEN_FLAGS, rest as u64, out)
+}
+
+/// As printf(3) has it for strace: three digits at least, and the first one a zero.
+fn show_octal(mode: u32, out: &mut impl fmt::Write) -> fmt::Result {
+    write!(out, "{}{mode:03o}", if mode > 0o77 { "0" } else { "" })
 }
 
 /// One system call.

@@ -11,15 +11,20 @@
 //! 3. Clocks, which are set through the /proc of the host.
 //! 4. Session and terminal, while every signal is blocked (`SIGTTOU` among them). Then a look whether the
 //!    parent still lives: one that was killed leaves no box.
-//! 5. Names, network, limits, scores: also through the host's /proc.
+//! 5. Names, network, scores: also through the host's /proc.
 //! 6. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
-//! 7. /proc: it shows the process ids of the process that mounts it, so only the child can.
-//! 8. Standard streams; then every other descriptor is marked to be closed by execve(2).
-//! 9. umask, working directory.
-//! 10. Bounding set (needs CAP_SETPCAP), ids (need CAP_SETUID), capabilities, ambient set. *Must
+//! 7. The root, as a mount of its own below which everything else is mounted; the host's tree is still
+//!    there for the sources.
+//! 8. /proc: it shows the process ids of the process that mounts it, so only the child can. With a root
+//!    filesystem also /sys and /dev. Then the mounts that were asked for, in their order.
+//! 9. The root read-only, and in the place of the host's, which goes.
+//! 10. Limits: the mounts above need descriptors.
+//! 11. Standard streams; then every other descriptor is marked to be closed by execve(2), or closed.
+//! 12. umask, working directory.
+//! 13. Bounding set (needs CAP_SETPCAP), ids (need CAP_SETUID), capabilities, ambient set. *Must
 //!     not* precede anything above: the set-up needs what is dropped here.
-//! 11. The parent-death signal again if ids have changed: the kernel clears it then.
-//! 12. no_new_privs, dispositions, the signal mask, execve(2).
+//! 14. The parent-death signal again if ids have changed: the kernel clears it then.
+//! 15. no_new_privs, dispositions, the signal mask, execve(2).
 
 use super::call::Call;
 use super::draft::Draft;
@@ -27,8 +32,8 @@ use super::exec::{self, Exec};
 use super::facts::HostFacts;
 use super::step::{Plan, Steps};
 use super::{
-    caps, death, fd, mount, namespaces, net, no_new_privs, priority, rlimit, signal, time, tty,
-    user, userns, uts, workdir,
+    caps, death, dev, fd, mount, namespaces, net, no_new_privs, priority, proc, rlimit, rootfs,
+    signal, sysfs, time, tty, user, userns, uts, workdir,
 };
 use crate::spec::{Spec, Violation};
 
@@ -72,10 +77,16 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> Vec<super::Step> {
     death::look(draft, &mut steps);
     uts::names(draft, &mut steps);
     net::loopback(draft, &mut steps);
-    rlimit::set(draft, &mut steps);
     priority::set(draft, &mut steps);
-    mount::private(&mut steps);
-    mount::proc(draft, &mut steps);
+    mount::private(draft, &mut steps);
+    rootfs::prepare(draft, &mut steps);
+    proc::mount(draft, &mut steps);
+    sysfs::mount(draft, &mut steps);
+    dev::mount(draft, &mut steps);
+    mount::asked(draft, &mut steps);
+    rootfs::read_only(draft, &mut steps);
+    rootfs::pivot(draft, &mut steps);
+    rlimit::set(draft, &mut steps);
     fd::standard(draft, &mut steps);
     fd::close(draft, &mut steps);
     workdir::enter(draft, &mut steps);

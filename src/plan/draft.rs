@@ -4,7 +4,7 @@
 use super::facts::HostFacts;
 use super::step::Terminal;
 use super::{fd, tty};
-use crate::spec::{Namespace, Origin, Spec, UserNamespace, random_name};
+use crate::spec::{Namespace, Origin, Propagation, Spec, UserNamespace, random_name};
 
 const CAP_SYS_ADMIN: u8 = 21;
 
@@ -42,6 +42,17 @@ impl<'a> Draft<'a> {
             terminal,
             on_terminal,
         }
+    }
+
+    /// Whether the box has mounts besides /proc.
+    pub(super) fn mounts(&self) -> bool {
+        self.spec.rootfs.is_some() || !self.spec.mounts.is_empty()
+    }
+
+    /// Whether mounts of the host may appear below a bind.
+    pub(super) fn slaves(&self) -> bool {
+        let mut mounts = self.spec.mounts.iter();
+        mounts.any(|mount| mount.value.attributes.propagation == Propagation::Slave)
     }
 
     /// Whether the box has process ids of its own.

@@ -2,6 +2,7 @@
 //! What a plan depends on besides its description.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::spec::CapabilitySet;
 
@@ -37,4 +38,49 @@ pub struct HostFacts {
     pub environment: Vec<(OsString, OsString)>,
     /// Random bits, for a name.
     pub entropy: u64,
+    /// About the paths of its mounts; nothing for a description without any.
+    pub paths: PathFacts,
+}
+
+/// What must be known of paths, and of the calls that take them.
+#[derive(Clone, Debug, Default)]
+pub struct PathFacts {
+    /// openat2(2) is there (since Linux 5.6), and not forbidden.
+    pub openat2: bool,
+    /// mount_setattr(2) is there (since Linux 5.12), and not forbidden.
+    pub mount_setattr: bool,
+    /// The flags of the mount that a root filesystem lies on, as statvfs(3) has them.
+    pub root_flags: u64,
+    /// Which of the directories /proc, /sys and /dev a root filesystem has.
+    pub mount_points: [bool; 3],
+    /// One for each mount of the description.
+    pub mounts: Vec<MountFacts>,
+}
+
+/// What is known of one mount before it is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MountFacts {
+    /// What the source of a bind is.
+    pub source: SourceKind,
+    /// The mounts of a recursive bind, where each must be made read-only by itself: their paths below
+    /// the source, and their flags as statvfs(3) has them. The first is the source itself.
+    pub below: Vec<(PathBuf, u64)>,
+    /// How many of the target's names, from the root on, are directories already.
+    pub known: usize,
+    /// The target itself is there.
+    pub exists: bool,
+    /// What is missing of the target may be made: it is in a root filesystem, or in a tmpfs.
+    pub creatable: bool,
+}
+
+/// What the source of a bind is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Nothing, or nothing that the caller may see.
+    #[default]
+    Missing,
+    /// A directory.
+    Directory,
+    /// Anything else.
+    File,
 }

@@ -3,8 +3,8 @@
 //!
 //! A launch needs some descriptors of its own until execve(2) (the parent's pidfd, the init), so
 //! the others are marked to be closed by it rather than closed. Kernels before 5.11 cannot mark a
-//! range: there, and for the descriptor that an init keeps, those of the launch are moved to the
-//! lowest numbers that nobody else wants. Nothing is lost: the child's table is a copy.
+//! range: there, with a root filesystem, and for the descriptor that an init keeps, those of the launch
+//! are moved to the lowest numbers that nobody else wants. Nothing is lost: the child's table is a copy.
 
 use clonebox_child::Slot;
 
@@ -33,7 +33,7 @@ impl Numbers {
         let passed = |number: &i32| spec.fds.iter().any(|fd| fd.value == *number);
         let mut free = (3..).filter(|number| !passed(number));
         let mut take = |wanted: bool| if wanted { free.next() } else { None };
-        let old = !facts.close_range_cloexec;
+        let old = closes(spec, facts);
         Self {
             report: take(spec.init.is_some()),
             parent: take(old && spec.parent_death.value != ParentDeath::Survive),
@@ -47,6 +47,12 @@ impl Numbers {
         let highest = self.parent.max(self.init).max(self.report)?;
         Some(highest + 1)
     }
+}
+
+/// Whether the others are closed rather than marked. With a root of its own a box must not even execute
+/// what a directory of the caller leads to (CVE-2024-21626).
+fn closes(spec: &Spec, facts: &HostFacts) -> bool {
+    !facts.close_range_cloexec || spec.rootfs.is_some()
 }
 
 fn dup(from: Slot, to: i32, flags: i32) -> Call {
@@ -130,10 +136,10 @@ pub(super) fn close(draft: &Draft<'_>, steps: &mut Steps) {
     stay.extend([parent, init, report].into_iter().flatten().map(i64::from));
     stay.sort_unstable();
     stay.dedup();
-    let flags = if draft.facts.close_range_cloexec {
-        libc::CLOSE_RANGE_CLOEXEC
-    } else {
+    let flags = if closes(draft.spec, draft.facts) {
         0
+    } else {
+        libc::CLOSE_RANGE_CLOEXEC
     };
     // A range for each gap between those that stay, and one to the end.
     let mut first = 3;

@@ -8,11 +8,6 @@ use super::exec::c_string;
 use super::step::{Steps, slot};
 use crate::spec::Origin;
 
-const OPEN_FLAGS: &[(&str, u64)] = &[
-    ("O_WRONLY", libc::O_WRONLY as u64),
-    ("O_CLOEXEC", libc::O_CLOEXEC as u64),
-];
-
 /// Opens `path`, writes `text` in one call, and closes it. `action` says what for.
 pub(super) fn write(
     origin: &Origin,
@@ -29,7 +24,7 @@ pub(super) fn write(
         [
             Value::Name("AT_FDCWD", libc::AT_FDCWD as usize),
             Value::Static(path),
-            Value::Flags(OPEN_FLAGS, (libc::O_WRONLY | libc::O_CLOEXEC) as u64),
+            Value::Open(libc::O_WRONLY | libc::O_CLOEXEC),
         ],
     );
     let text = Value::Text(c_string(text.into_bytes()));

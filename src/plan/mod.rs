@@ -13,18 +13,25 @@ mod step;
 
 mod caps;
 mod death;
+mod dev;
 mod env;
 mod exec;
 mod fd;
 mod file;
+mod mask;
 mod mount;
 mod namespaces;
 mod net;
 mod no_new_privs;
+mod path;
 mod priority;
+mod proc;
 mod rlimit;
+mod rootfs;
 mod signal;
+mod sysfs;
 mod time;
+mod tree;
 mod tty;
 mod user;
 mod userns;
@@ -32,7 +39,7 @@ mod uts;
 mod workdir;
 
 pub use compile::compile;
-pub use facts::HostFacts;
+pub use facts::{HostFacts, MountFacts, PathFacts, SourceKind};
 pub use step::{Plan, PlannedStep};
 
 pub(crate) use call::{quoted, quoted_bare};

@@ -36,6 +36,27 @@ pub(crate) mod slot {
     pub(crate) const INIT_REPORT: Slot = Slot(11);
     /// The parent's pidfd.
     pub(crate) const PARENT_FD: Slot = Slot(12);
+    /// The root of the box, while it is not yet that of the child.
+    pub(crate) const ROOT: Slot = Slot(13);
+    /// The directory that becomes the root, as the caller sees it.
+    pub(crate) const ROOTFS: Slot = Slot(14);
+    /// A mount that is not yet where it belongs.
+    pub(crate) const TREE: Slot = Slot(15);
+    /// The place where it belongs.
+    pub(crate) const TARGET: Slot = Slot(16);
+    /// A directory on the way there, and the next one.
+    pub(crate) const DIRECTORY: Slot = Slot(17);
+    pub(crate) const NEXT: Slot = Slot(18);
+    /// /dev of the root.
+    pub(crate) const DEV: Slot = Slot(19);
+    /// A tmpfs for what is made of files: the layers of an overlay, data.
+    pub(crate) const MEMORY: Slot = Slot(20);
+    /// The file mode creation mask before the set-up.
+    pub(crate) const UMASK: Slot = Slot(21);
+    /// The working directory of the caller.
+    pub(crate) const CWD: Slot = Slot(23);
+    /// The address of the scratch memory, where the kernel writes a structure.
+    pub(crate) const STRUCT: Slot = Slot(22);
 
     /// How a slot is shown where strace(1) would print a number.
     pub(crate) fn name(slot: Slot) -> &'static str {
@@ -47,6 +68,16 @@ pub(crate) mod slot {
             INIT => "<init>",
             INIT_REPORT => "<report>",
             PARENT_FD => "<parent>",
+            ROOT => "<root>",
+            ROOTFS => "<rootfs>",
+            TREE => "<tree>",
+            TARGET => "<target>",
+            DIRECTORY | NEXT => "<directory>",
+            DEV => "<dev>",
+            MEMORY => "<memory>",
+            UMASK => "<umask>",
+            CWD => "<cwd>",
+            STRUCT => "<struct>",
             Slot(0) => "<stdin>",
             Slot(1) => "<stdout>",
             Slot(2) => "<stderr>",

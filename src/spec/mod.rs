@@ -8,9 +8,11 @@ mod caps;
 mod death;
 mod env;
 mod exec;
+mod mount;
 mod namespaces;
 mod origin;
 mod rlimit;
+mod rootfs;
 mod tty;
 mod user;
 mod uts;
@@ -26,9 +28,11 @@ pub use caps::{Capability, CapabilitySet, Caps, CapsParseError, Selection};
 pub use death::ParentDeath;
 pub use env::{Env, EnvFileError, parse_env_file};
 pub use exec::{Exec, MAX_ARG_STRLEN};
+pub use mount::{Attributes, Mount, MountKind, MountParseError, Propagation};
 pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError, UserNamespace};
 pub use origin::{Origin, Setting};
 pub use rlimit::{Resource, Rlimit, RlimitParseError};
+pub use rootfs::{Dev, Rootfs, Writes};
 pub use tty::{Redirect, Tty};
 pub use user::{User, UserParseError};
 pub use uts::{HOST_NAME_MAX, random_name};
@@ -47,6 +51,16 @@ pub struct Spec {
     pub env: Env,
     /// The namespaces of its own that the box gets.
     pub namespaces: Namespaces,
+    /// The root filesystem; the caller's when `None`.
+    pub rootfs: Option<Setting<Rootfs>>,
+    /// Who asked for a root filesystem that cannot be written to.
+    pub read_only: Option<Origin>,
+    /// Whether there is a fresh /proc. There is none where the box has the caller's root and process ids.
+    pub proc: Setting<bool>,
+    /// What a root filesystem has in /dev.
+    pub dev: Setting<Dev>,
+    /// More mounts, in order.
+    pub mounts: Vec<Setting<Mount>>,
     /// The capabilities that the program keeps.
     pub caps: Caps,
     /// The ids that the program runs as; those of the caller, or root in a user namespace, when
@@ -90,6 +104,11 @@ impl Spec {
             exec: Exec::new(program.into()),
             env: Env::default(),
             namespaces: Namespaces::default(),
+            rootfs: None,
+            read_only: None,
+            proc: Setting::default_of(true),
+            dev: Setting::default(),
+            mounts: Vec::new(),
             caps: Caps::default(),
             user: None,
             workdir: None,

@@ -4,10 +4,10 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::uts::{HOST_NAME_MAX, is_name};
-use super::{MAX_ARG_STRLEN, Namespace, Origin, Spec, Tty};
+use super::{MAX_ARG_STRLEN, MountKind, Namespace, Origin, Propagation, Spec, Tty, Writes};
 
 /// One thing that is wrong with a [`Spec`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,26 @@ impl Violations {
     }
 }
 
+impl Violations {
+    /// A path for the kernel: something, without NUL, not longer than it takes.
+    fn path(&mut self, path: &Path, origin: &Origin, what: &str) {
+        let length = path.as_os_str().len();
+        self.check(length > 0, origin, || format!("{what} is empty"));
+        self.check(length < PATH_MAX, origin, || {
+            format!(
+                "{what} has {length} bytes; the kernel takes at most {}",
+                PATH_MAX - 1
+            )
+        });
+        self.check(!path.as_os_str().as_bytes().contains(&0), origin, || {
+            format!("{what} contains a NUL byte")
+        });
+    }
+}
+
+/// `PATH_MAX` of `linux/limits.h`, the NUL included.
+const PATH_MAX: usize = 4096;
+
 fn too_long(what: &str, length: usize) -> String {
     let most = MAX_ARG_STRLEN - 1;
     format!("{what} has {length} bytes; the kernel takes at most {most}")
@@ -58,8 +78,69 @@ pub(super) fn validate(spec: &Spec) -> Vec<Violation> {
     names(spec, &mut found);
     exec(spec, &mut found);
     numbers(spec, &mut found);
+    mounts(spec, &mut found);
     combinations(spec, &mut found);
     found.0
+}
+
+/// Bytes of a file in memory. Our own limit: it is kept by everyone who keeps the description.
+const MAX_FILE_LEN: usize = 16 << 20;
+
+fn mounts(spec: &Spec, found: &mut Violations) {
+    if let Some(rootfs) = &spec.rootfs {
+        found.path(&rootfs.value.path, &rootfs.origin, "the root filesystem");
+        if let Writes::Keep(upper) = &rootfs.value.writes {
+            found.path(upper, &rootfs.origin, "the upper directory");
+        }
+    }
+    for mount in &spec.mounts {
+        let (origin, mount) = (&mount.origin, &mount.value);
+        found.path(&mount.target, origin, "the target");
+        let plain = |component| matches!(component, Component::RootDir | Component::Normal(_));
+        let inside = mount.target.is_absolute() && mount.target.components().all(plain);
+        found.check(inside, origin, || {
+            format!(
+                "the target {:?} is not an absolute path without ..",
+                mount.target.display().to_string()
+            )
+        });
+        found.check(mount.target != Path::new("/"), origin, || {
+            "nothing is mounted on / but a root filesystem".to_owned()
+        });
+        let slave = mount.attributes.propagation == Propagation::Slave;
+        found.check(!slave || spec.rootfs.is_some(), origin, || {
+            "mounts of the caller can appear in a root filesystem of the box's own only".to_owned()
+        });
+        match &mount.kind {
+            MountKind::Bind { source, .. } => found.path(source, origin, "the source"),
+            MountKind::Overlay { lower, upper } => {
+                let upper = upper.iter().flat_map(|(upper, work)| [upper, work]);
+                for layer in lower.iter().chain(upper) {
+                    found.path(layer, origin, "a layer");
+                    found.check(layer.is_absolute(), origin, || {
+                        "the layers of an overlay are absolute paths".to_owned()
+                    });
+                }
+            }
+            MountKind::Tmpfs { mode, .. } => {
+                found.check(mode.is_none_or(|mode| mode <= 0o7777), origin, || {
+                    "a mode is 0 to 7777, octal".to_owned()
+                });
+            }
+            MountKind::File { data, mode } => {
+                found.check(*mode <= 0o7777, origin, || {
+                    "a mode is 0 to 7777, octal".to_owned()
+                });
+                found.check(data.len() <= MAX_FILE_LEN, origin, || {
+                    format!(
+                        "the file has {} bytes; at most {MAX_FILE_LEN} are kept in memory",
+                        data.len()
+                    )
+                });
+            }
+            MountKind::Proc | MountKind::Sysfs | MountKind::Devpts | MountKind::Mqueue => {}
+        }
+    }
 }
 
 fn names(spec: &Spec, found: &mut Violations) {
@@ -165,6 +246,14 @@ fn numbers(spec: &Spec, found: &mut Violations) {
 }
 
 fn combinations(spec: &Spec, found: &mut Violations) {
+    let only_in_rootfs = |origin: &Origin, found: &mut Violations| {
+        let fine = spec.rootfs.is_some() || *origin == Origin::Default;
+        found.check(fine, origin, || {
+            "this is about a root filesystem of the box's own, and there is none".to_owned()
+        });
+    };
+    only_in_rootfs(&spec.dev.origin, found);
+    only_in_rootfs(spec.read_only.as_ref().unwrap_or(&Origin::Default), found);
     if let (Some(hostname), Namespace::Host) = (&spec.hostname, spec.namespaces.uts.value) {
         found.check(false, &hostname.origin, || {
             format!(

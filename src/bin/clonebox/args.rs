@@ -50,6 +50,52 @@ pub(crate) struct Args {
     /// an init as PID 1
     #[argh(switch)]
     pub(crate) init: bool,
+    /// root filesystem
+    #[argh(option)]
+    pub(crate) rootfs: Option<String>,
+    /// root filesystem that stays as it is
+    #[argh(option)]
+    pub(crate) rootfs_overlay: Option<String>,
+    /// where what is written over it is kept
+    #[argh(option)]
+    pub(crate) upper: Option<String>,
+    /// a root that cannot be written to
+    #[argh(switch)]
+    pub(crate) read_only: bool,
+    /// bind mount
+    #[argh(option, short = 'v')]
+    #[expect(dead_code, reason = "mounts.rs reads them, in the order of the words")]
+    pub(crate) volume: Vec<String>,
+    /// read-only bind mount
+    #[argh(option)]
+    #[expect(dead_code, reason = "mounts.rs reads them, in the order of the words")]
+    pub(crate) ro_bind: Vec<String>,
+    /// bind mount with devices
+    #[argh(option)]
+    #[expect(dead_code, reason = "mounts.rs reads them, in the order of the words")]
+    pub(crate) dev_bind: Vec<String>,
+    /// bind mount if there is something
+    #[argh(option)]
+    #[expect(dead_code, reason = "mounts.rs reads them, in the order of the words")]
+    pub(crate) bind_try: Vec<String>,
+    /// filesystem in memory
+    #[argh(option)]
+    #[expect(dead_code, reason = "mounts.rs reads them, in the order of the words")]
+    pub(crate) tmpfs: Vec<String>,
+    /// mount
+    #[argh(option)]
+    #[expect(dead_code, reason = "mounts.rs reads them, in the order of the words")]
+    pub(crate) mount: Vec<String>,
+    /// file with what a descriptor gives
+    #[argh(option)]
+    #[expect(dead_code, reason = "mounts.rs reads them, in the order of the words")]
+    pub(crate) file: Vec<String>,
+    /// process information
+    #[argh(option)]
+    pub(crate) proc: Option<String>,
+    /// devices of a root filesystem
+    #[argh(option)]
+    pub(crate) dev: Option<String>,
     /// PID namespace
     #[argh(option)]
     pub(crate) pid: Option<String>,

@@ -10,7 +10,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clonebox::{
-    Exec, Namespace, Origin, ParentDeath, Setting, Spec, Tty, UserNamespace, parse_env_file,
+    Dev, Exec, Namespace, Origin, ParentDeath, Rootfs, Setting, Spec, Tty, UserNamespace, Writes,
+    parse_env_file,
 };
 
 use crate::args::Args;
@@ -84,6 +85,7 @@ fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
     spec.caps.add = repeated("--cap-add", &args.cap_add, parse)?;
     spec.caps.drop = repeated("--cap-drop", &args.cap_drop, parse)?;
     namespaces(&mut spec, &args)?;
+    root(&mut spec, &args)?;
     // The command's own default differs from the library's: it is at a terminal more often.
     spec.tty =
         optional("--tty", args.tty.as_deref(), tty)?.unwrap_or(Setting::default_of(Tty::Auto));
@@ -162,6 +164,57 @@ fn namespaces(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     Ok(())
 }
 
+/// The root filesystem. What is mounted in it is in `mounts.rs`.
+fn root(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
+    let through = optional("--rootfs", args.rootfs.as_deref(), parse::<PathBuf>)?;
+    let over = optional(
+        "--rootfs-overlay",
+        args.rootfs_overlay.as_deref(),
+        parse::<PathBuf>,
+    )?;
+    let upper = optional("--upper", args.upper.as_deref(), parse::<PathBuf>)?;
+    let rootfs = |path: Setting<PathBuf>, writes| {
+        let rootfs = Rootfs {
+            path: path.value,
+            writes,
+        };
+        Some(Setting::new(rootfs, path.origin))
+    };
+    spec.rootfs = match (through, over, upper) {
+        (None, None, None) => None,
+        (Some(path), None, None) => rootfs(path, Writes::Through),
+        (None, Some(path), None) => rootfs(path, Writes::Discard),
+        (None, Some(path), Some(upper)) => rootfs(path, Writes::Keep(upper.value)),
+        (Some(one), Some(other), _) => {
+            let (one, other) = (one.origin, other.origin);
+            return Err(UsageError::new(format!(
+                "{one} and {other}: a box has one root filesystem"
+            )));
+        }
+        (_, None, Some(upper)) => {
+            let typed = upper.origin;
+            return Err(UsageError::new(format!(
+                "{typed}: expected --rootfs-overlay DIR as well"
+            )));
+        }
+    };
+    spec.read_only = args.read_only.then(|| Origin::text("--read-only"));
+    let proc = optional("--proc", args.proc.as_deref(), |word| match word {
+        "private" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected private or off"),
+    })?;
+    spec.proc = proc.unwrap_or_else(|| spec.proc.clone());
+    let dev = optional("--dev", args.dev.as_deref(), |word| match word {
+        "minimal" => Ok(Dev::Minimal),
+        "host" => Ok(Dev::Host),
+        "none" => Ok(Dev::None),
+        _ => Err("expected minimal, host or none"),
+    })?;
+    spec.dev = dev.unwrap_or_else(|| spec.dev.clone());
+    Ok(())
+}
+
 /// Reads an option's value, if there is one, and remembers what was typed.
 fn optional<T, E: Display>(
     option: &str,
@@ -179,7 +232,7 @@ fn repeated<T, E: Display>(
     words.iter().map(|word| one(option, word, &read)).collect()
 }
 
-fn one<T, E: Display>(
+pub(crate) fn one<T, E: Display>(
     option: &str,
     word: &str,
     read: &impl Fn(&str) -> Result<T, E>,

@@ -14,6 +14,7 @@ mod convert;
 mod descriptors;
 mod entry;
 mod help;
+mod mounts;
 mod privileges;
 mod render;
 mod report;
@@ -83,9 +84,11 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
     let (options, command) = match words::read(words)? {
         Request::Help => return Ok(render::page(help::TEXT)),
         Request::Version => return Ok(render::page(&help::version())),
-        Request::Run { options, command } => (Args::parse(&options)?, command),
+        Request::Run { options, command } => (options, command),
     };
-    let options = convert::options(options, command)?;
+    let mounts = mounts::in_order(&options)?;
+    let mut options = convert::options(Args::parse(&options)?, command)?;
+    options.spec.mounts = mounts;
     match options.explain {
         Some(form) => explain(&options, form),
         None => supervise(options),

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Looking at the paths of mounts: what is there, and what has to be made.
+//!
+//! What is seen here may be something else a moment later. Nothing depends on it but which steps a plan
+//! has: a directory that has come meanwhile is as good as one that was made, and one that has gone ends
+//! the set-up with an error.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::ptr;
+use std::sync::OnceLock;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstatat};
+use nix::sys::statvfs::statvfs;
+
+use crate::plan::{MountFacts, PathFacts, SourceKind};
+use crate::spec::{Attributes, Mount, MountKind, Rootfs, Spec, Writes};
+
+const LOOK_UP: OFlag = OFlag::O_PATH
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_CLOEXEC);
+
+/// Looks at what the mounts of a description are about; at nothing if it has none.
+pub(super) fn gather(spec: &Spec) -> PathFacts {
+    if spec.rootfs.is_none() && spec.mounts.is_empty() {
+        return PathFacts::default();
+    }
+    let mount_setattr = mount_setattr();
+    let rootfs = spec.rootfs.as_ref().map(|rootfs| &rootfs.value);
+    let root = Backing::root(rootfs);
+    let has = |name: &str| rootfs.is_some() && root.directories(&[name.as_bytes()]) == 1;
+    let mount_points = [has("proc"), has("sys"), has("dev")];
+    let mut tree = Tree::new(root, spec);
+    PathFacts {
+        openat2: openat2(),
+        mount_setattr,
+        root_flags: rootfs.map_or(0, |rootfs| flags(&rootfs.path)),
+        mount_points,
+        mounts: spec
+            .mounts
+            .iter()
+            .map(|mount| tree.add(&mount.value, mount_setattr))
+            .collect(),
+    }
+}
+
+/// What lies at a place before the box is there.
+enum Backing {
+    /// Directories of the caller's, any of which may have a name.
+    Directories(Vec<OwnedFd>),
+    /// Nothing yet.
+    Empty,
+}
+
+impl Backing {
+    fn open(paths: &[&Path]) -> Self {
+        let open = |path: &&Path| File::open(path).ok().map(OwnedFd::from);
+        Self::Directories(paths.iter().filter_map(open).collect())
+    }
+
+    fn root(rootfs: Option<&Rootfs>) -> Self {
+        let Some(rootfs) = rootfs else {
+            return Self::open(&[Path::new("/")]);
+        };
+        match &rootfs.writes {
+            Writes::Keep(upper) => Self::open(&[&rootfs.path, &upper.join("upper")]),
+            Writes::Through | Writes::Discard => Self::open(&[&rootfs.path]),
+        }
+    }
+
+    /// How many of the names, from the first on, are directories and no links.
+    fn directories(&self, names: &[&[u8]]) -> usize {
+        let Self::Directories(roots) = self else {
+            return 0;
+        };
+        let below = |root: &OwnedFd| {
+            let mut known = 0;
+            let mut directory = root.try_clone().ok();
+            for name in names {
+                let next = directory
+                    .as_ref()
+                    .and_then(|directory| openat(directory, *name, LOOK_UP, Mode::empty()).ok());
+                if next.is_none() {
+                    break;
+                }
+                directory = next;
+                known += 1;
+            }
+            known
+        };
+        roots.iter().map(below).max().unwrap_or(0)
+    }
+
+    /// Whether there is something that is neither a directory nor a link.
+    fn has_file(&self, names: &[&[u8]]) -> bool {
+        let (Self::Directories(roots), Some((name, parents))) = (self, names.split_last()) else {
+            return false;
+        };
+        roots.iter().any(|root| {
+            let mut directory = root.try_clone().ok();
+            for parent in parents {
+                directory = directory
+                    .and_then(|directory| openat(directory, *parent, LOOK_UP, Mode::empty()).ok());
+            }
+            let found = directory
+                .and_then(|directory| fstatat(directory, *name, AtFlags::AT_SYMLINK_NOFOLLOW).ok());
+            found.is_some_and(|found| {
+                let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
+                kind != SFlag::S_IFDIR && kind != SFlag::S_IFLNK
+            })
+        })
+    }
+}
+
+/// The mounts of a box so far.
+struct Tree {
+    /// Whether what is missing in the root itself may be made.
+    own_root: bool,
+    root: Backing,
+    mounts: Vec<(PathBuf, Backing)>,
+}
+
+impl Tree {
+    fn new(root: Backing, spec: &Spec) -> Self {
+        let mut mounts = Vec::new();
+        if spec.rootfs.is_some() {
+            mounts.push(("/sys".into(), Backing::open(&[Path::new("/sys")])));
+            if spec.proc.value {
+                mounts.push(("/proc".into(), Backing::open(&[Path::new("/proc")])));
+            }
+            match spec.dev.value {
+                crate::spec::Dev::Minimal => mounts.push(("/dev".into(), Backing::Empty)),
+                crate::spec::Dev::Host => {
+                    mounts.push(("/dev".into(), Backing::open(&[Path::new("/dev")])));
+                }
+                crate::spec::Dev::None => {}
+            }
+        }
+        Self {
+            own_root: spec.rootfs.is_some(),
+            root,
+            mounts,
+        }
+    }
+
+    /// Looks at a mount, which is there for those after it.
+    fn add(&mut self, mount: &Mount, mount_setattr: bool) -> MountFacts {
+        // What was mounted last lies on top.
+        let below = self.mounts.iter().rev();
+        let (prefix, backing) = below
+            .filter(|(point, _)| mount.target.starts_with(point))
+            .max_by_key(|(point, _)| point.components().count())
+            .map_or((Path::new("/"), &self.root), |(point, backing)| {
+                (point.as_path(), backing)
+            });
+        let rest = mount.target.strip_prefix(prefix).unwrap_or(&mount.target);
+        let names = names(rest);
+        let directories = backing.directories(&names);
+        let known = self::names(prefix).len() + directories;
+        let fresh = matches!(backing, Backing::Empty);
+        let own_root = prefix == Path::new("/") && self.own_root;
+        let (source, own) = match &mount.kind {
+            MountKind::Bind { source, .. } => (kind(source), Backing::open(&[source])),
+            MountKind::File { .. } => (SourceKind::File, Backing::Empty),
+            MountKind::Overlay { lower, upper } => {
+                let upper = upper.iter().map(|(upper, _)| upper);
+                let layers: Vec<&Path> = lower.iter().chain(upper).map(PathBuf::as_path).collect();
+                (SourceKind::Directory, Backing::open(&layers))
+            }
+            _ => (SourceKind::Directory, Backing::Empty),
+        };
+        let exists = if source == SourceKind::File {
+            backing.has_file(&names)
+        } else {
+            directories == names.len()
+        };
+        let facts = MountFacts {
+            source,
+            below: below_source(mount, mount_setattr),
+            known,
+            exists,
+            creatable: fresh || own_root,
+        };
+        self.mounts.push((mount.target.clone(), own));
+        facts
+    }
+}
+
+fn names(path: &Path) -> Vec<&[u8]> {
+    let name = |component| match component {
+        Component::Normal(name) => Some(name.as_bytes()),
+        _ => None,
+    };
+    path.components().filter_map(name).collect()
+}
+
+fn kind(path: &Path) -> SourceKind {
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => SourceKind::Directory,
+        Ok(_) => SourceKind::File,
+        Err(_) => SourceKind::Missing,
+    }
+}
+
+/// The flags of the mount that a path is on.
+fn flags(path: &Path) -> u64 {
+    statvfs(path).map_or(0, |found| found.flags().bits())
+}
+
+/// The mounts of a bind that must be changed one by one: those that the caller has below the source.
+fn below_source(mount: &Mount, mount_setattr: bool) -> Vec<(PathBuf, u64)> {
+    let MountKind::Bind {
+        source, recursive, ..
+    } = &mount.kind
+    else {
+        return vec![(PathBuf::new(), 0)];
+    };
+    if mount_setattr || mount.attributes == Attributes::default() {
+        return Vec::new();
+    }
+    let mut all = vec![(PathBuf::new(), flags(source))];
+    let real = source.canonicalize().unwrap_or_else(|_| source.clone());
+    if *recursive {
+        let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        for line in table.split(|&byte| byte == b'\n') {
+            let Some(point) = line.split(|&byte| byte == b' ').nth(4).map(unescape) else {
+                continue;
+            };
+            let point = Path::new(std::ffi::OsStr::from_bytes(&point));
+            match point.strip_prefix(&real) {
+                Ok(rest) if !rest.as_os_str().is_empty() => {
+                    all.push((rest.to_owned(), flags(point)));
+                }
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+/// The octal escapes of proc_pid_mountinfo(5).
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, more @ ..] = rest {
+        let octal = |digits: &[u8; 3]| {
+            digits.iter().try_fold(0u8, |number, digit| {
+                let digit = digit.checked_sub(b'0').filter(|digit| *digit < 8)?;
+                number.checked_mul(8)?.checked_add(digit)
+            })
+        };
+        match (first, more.first_chunk::<3>().and_then(octal)) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = &more[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    bytes
+}
+
+/// Whether openat2(2) is there and not forbidden. Asked for nothing, it is `EINVAL` where it is.
+fn openat2() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let path: &CStr = c"/";
+        // SAFETY: a length of 0 is refused before anything is read.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                ptr::null::<u8>(),
+                0,
+            )
+        };
+        result == -1 && Errno::last() == Errno::EINVAL
+    })
+}
+
+/// The same of mount_setattr(2).
+fn mount_setattr() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let path: &CStr = c"/";
+        // SAFETY: a length of 0 is refused before anything is read.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_mount_setattr,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                0,
+                ptr::null::<u8>(),
+                0,
+            )
+        };
+        result == -1 && Errno::last() == Errno::EINVAL
+    })
+}
