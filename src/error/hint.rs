@@ -163,7 +163,11 @@ fn missing_parent(path: &Path) -> Option<String> {
 }
 
 /// Why a program cannot be executed.
-pub(super) fn exec(candidate: usize, errno: Errno, plan: &Plan) -> Option<String> {
+pub(super) fn exec(candidate: usize, errno: Errno, plan: &Plan, spec: &Spec) -> Option<String> {
+    // The path is one of the root filesystem, which is not to be trusted with being looked at.
+    if spec.rootfs.is_some() {
+        return None;
+    }
     let path = plan.exec.candidates.get(candidate)?;
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
     let shown = quoted_bare(path.as_os_str().as_bytes());

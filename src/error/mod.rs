@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use crate::launch::Failure;
 use crate::pidfd::WaitStatus;
-use crate::plan::{Plan, Step, quoted_bare};
+use crate::plan::{Plan, Role, Step, quoted_bare};
 use crate::spec::{Origin, Spec, Violation};
 
 /// What kind of thing went wrong.
@@ -162,7 +162,7 @@ impl Error {
 
     fn step_failed(index: usize, errno: Errno, plan: &Plan, spec: &Spec) -> Self {
         let executes = plan.executes(index);
-        let kind = if executes && !plan.init {
+        let kind = if executes && plan.role.is_none() {
             ErrorKind::Exec
         } else {
             ErrorKind::Setup
@@ -183,7 +183,7 @@ impl Error {
         let mut error = Self::new(kind, &action, errno);
         error.0.step = failed_step(index, plan);
         error.0.hint = match (kind, step) {
-            (ErrorKind::Exec, _) => hint::exec(candidate(index, plan), errno, plan),
+            (ErrorKind::Exec, _) => hint::exec(candidate(index, plan), errno, plan, spec),
             (_, Some(step)) => hint::step(step, errno, plan, spec),
             (_, None) => None,
         };
@@ -209,10 +209,18 @@ impl Error {
         error.0.step = Some(FailedStep {
             number: None,
             count: plan.steps.len(),
-            call: format!("execve({}, …) by the init", crate::plan::quoted(path)),
+            call: format!(
+                "execve({}, …) by the {}",
+                crate::plan::quoted(path),
+                if plan.role == Some(Role::Init) {
+                    "init"
+                } else {
+                    "child"
+                },
+            ),
             origin: spec.exec.origin.clone(),
         });
-        error.0.hint = hint::exec(candidate, errno, plan);
+        error.0.hint = hint::exec(candidate, errno, plan, spec);
         error
     }
 

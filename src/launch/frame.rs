@@ -136,7 +136,7 @@ impl Frame {
     }
 
     fn supply_init(&mut self) -> nix::Result<Option<InitReport>> {
-        if !self.plan.init {
+        if self.plan.role.is_none() {
             return Ok(None);
         }
         let (report, theirs) = InitReport::pipe()?;

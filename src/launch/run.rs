@@ -16,7 +16,7 @@ use super::init::{InitReport, Start};
 use super::outcome::{Failure, Started};
 use super::{spawner, wait};
 use crate::pidfd::{WaitStatus, kill, wait_for};
-use crate::plan::{Plan, Terminal};
+use crate::plan::{Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
 /// Runs a plan. `streams` are those that the plan wants supplied.
@@ -53,9 +53,10 @@ pub(crate) fn launch(
         end(&pidfd);
         return Err(Failure::TimeNamespace);
     }
-    if let Some(init) = &mut init {
-        await_init(init, &pidfd, deadline)?;
+    if let Some(report) = &mut init {
+        await_program(report, plan.role, &pidfd, deadline)?;
     }
+    let init = init.filter(|_| plan.role == Some(Role::Init));
     if let Some(foreground) = foreground {
         foreground.lend();
     }
@@ -135,14 +136,17 @@ fn failure(frame: &Frame, pidfd: &OwnedFd) -> Option<Failure> {
     (!frame.plan.executes(step)).then(|| Failure::Killed(step, status_of(pidfd)))
 }
 
-/// Waits until the init says that the program runs.
-fn await_init(
-    init: &mut InitReport,
+/// Waits until our program says that the program of the box runs. One that has given its place to it
+/// says nothing: its end of the pipe is closed.
+fn await_program(
+    report: &mut InitReport,
+    role: Option<Role>,
     pidfd: &OwnedFd,
     deadline: Option<Instant>,
 ) -> Result<(), Failure> {
-    match init.start(deadline) {
+    match report.start(deadline) {
         Start::Started => Ok(()),
+        Start::Gone if role == Some(Role::Exec) => Ok(()),
         Start::Failed(candidate, errno) => {
             let _ = wait_for(pidfd);
             Err(Failure::Exec(candidate, Errno::from_raw(errno)))

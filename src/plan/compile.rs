@@ -59,7 +59,7 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
         parent_death: spec.parent_death.value,
         changes_ids: user::change(&draft),
         numbers: draft.numbers,
-        init: spec.init.is_some(),
+        role: draft.role(),
         time_namespace: spec.namespaces.time.is_some(),
         start_timeout: spec.start_timeout.as_ref().map(|timeout| timeout.value),
         timings: spec.timings,

@@ -2,7 +2,7 @@
 //! What the phases of a compilation have to know of each other.
 
 use super::facts::HostFacts;
-use super::step::Terminal;
+use super::step::{Role, Terminal};
 use super::{fd, tty};
 use crate::spec::{Namespace, Origin, Propagation, Spec, UserNamespace, random_name};
 
@@ -41,6 +41,15 @@ impl<'a> Draft<'a> {
             userns: userns.then(|| user.origin.clone()),
             terminal,
             on_terminal,
+        }
+    }
+
+    /// What of ours comes before the program, if anything.
+    pub(super) fn role(&self) -> Option<Role> {
+        match (&self.spec.init, &self.spec.rootfs) {
+            (Some(_), _) => Some(Role::Init),
+            (None, Some(_)) => Some(Role::Exec),
+            (None, None) => None,
         }
     }
 

@@ -10,7 +10,7 @@ use clonebox_child::{OnError, Slot};
 use super::call::{Call, Value, quote, quoted_bare};
 use super::draft::Draft;
 use super::env;
-use super::step::{Steps, slot};
+use super::step::{Role, Steps, slot};
 use super::tty;
 use crate::spec::Spec;
 
@@ -98,11 +98,15 @@ pub(super) fn prepare(draft: &Draft<'_>) -> Exec {
         .map(|arg| c_string(arg.as_bytes().to_vec()))
         .collect();
     if let Some(report) = draft.numbers.report {
-        // What the init is told: where to report, what terminal there is, how many candidates, the
-        // candidates, argv.
+        // What our program is told: its role, where to report, what terminal there is, how many
+        // candidates, the candidates, argv.
         let number = |number: String| c_string(number.into_bytes());
+        let role = match draft.role() {
+            Some(Role::Init) => c"init",
+            Some(Role::Exec) | None => c"exec",
+        };
         let told = [
-            c"init".to_owned(),
+            role.to_owned(),
             number(report.to_string()),
             tty::word(draft.terminal).to_owned(),
             number(candidates.len().to_string()),
@@ -152,7 +156,12 @@ pub(crate) fn c_string(bytes: Vec<u8>) -> CString {
 
 pub(crate) fn steps(spec: &Spec, exec: &Exec, steps: &mut Steps) {
     let origin = &spec.exec.origin;
-    if let Some(init) = &spec.init {
+    let program = match (&spec.init, &spec.rootfs) {
+        (Some(init), _) => Some((init, "execute the init")),
+        (None, Some(rootfs)) => Some((&rootfs.origin, "leave the launcher's executable")),
+        (None, None) => None,
+    };
+    if let Some((origin, action)) = program {
         let call = Call::new(
             "execveat",
             libc::SYS_execveat,
@@ -164,7 +173,7 @@ pub(crate) fn steps(spec: &Spec, exec: &Exec, steps: &mut Steps) {
                 Value::Flags(AT_FLAGS, libc::AT_EMPTY_PATH as u64),
             ],
         );
-        steps.push(init, "execute the init", call);
+        steps.push(origin, action, call);
         return;
     }
     for candidate in &exec.candidates {

@@ -34,10 +34,11 @@ impl Numbers {
         let mut free = (3..).filter(|number| !passed(number));
         let mut take = |wanted: bool| if wanted { free.next() } else { None };
         let old = closes(spec, facts);
+        let program = spec.init.is_some() || spec.rootfs.is_some();
         Self {
-            report: take(spec.init.is_some()),
+            report: take(program),
             parent: take(old && spec.parent_death.value != ParentDeath::Survive),
-            init: take(old && spec.init.is_some()),
+            init: take(old && program),
         }
     }
 
@@ -75,17 +76,18 @@ pub(super) fn arrange(draft: &Draft<'_>, steps: &mut Steps) {
             call,
         );
     }
-    let Some(init) = &draft.spec.init else {
+    let rootfs = draft.spec.rootfs.as_ref().map(|rootfs| &rootfs.origin);
+    let Some(init) = draft.spec.init.as_ref().or(rootfs) else {
         return;
     };
     if let Some(number) = numbers.init {
         let call = dup(slot::INIT, number, libc::O_CLOEXEC).save(slot::INIT);
-        steps.push(init, "keep the init", call);
+        steps.push(init, "keep our program", call);
     }
     if let Some(number) = numbers.report {
         steps.push(
             init,
-            "keep the init's report",
+            "keep our program's report",
             dup(slot::INIT_REPORT, number, 0),
         );
     }

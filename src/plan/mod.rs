@@ -44,4 +44,4 @@ pub use step::{Plan, PlannedStep};
 
 pub(crate) use call::{quoted, quoted_bare};
 pub(crate) use signal::name as signal_name;
-pub(crate) use step::{Step, Terminal, slot};
+pub(crate) use step::{Role, Step, Terminal, slot};

@@ -149,6 +149,17 @@ pub(crate) enum Terminal {
     Inherit,
 }
 
+/// What a program of ours does between the child and the program of the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It stays, as PID 1.
+    Init,
+    /// It executes the program. Until then /proc/self/exe is what the child is: the launcher's own
+    /// executable, which whoever filled the root filesystem could name as the program, or as the
+    /// interpreter of a script, and then change (CVE-2019-5736). Behind this one it is a sealed memfd.
+    Exec,
+}
+
 /// A box, compiled: immutable, and good for any number of launches at once.
 pub struct Plan {
     pub(crate) name: String,
@@ -162,7 +173,8 @@ pub struct Plan {
     /// A step changes ids, which makes the shared memory undumpable: the launch restores that.
     pub(crate) changes_ids: bool,
     pub(crate) numbers: Numbers,
-    pub(crate) init: bool,
+    /// The program of ours that the child executes.
+    pub(crate) role: Option<Role>,
     pub(crate) time_namespace: bool,
     pub(crate) start_timeout: Option<Duration>,
     pub(crate) timings: bool,

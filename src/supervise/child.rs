@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
-use crate::plan::{Plan, Terminal};
+use crate::plan::{Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
 /// A running box, or one that has ended and not been waited for.
@@ -99,7 +99,7 @@ impl Child {
     /// Whether the box's first process is PID 1 and does nothing about the signal: it neither has a
     /// handler nor blocks it, to wait for it. With an init in between it is the program's business.
     pub(super) fn ignores(&self, signal: Signal) -> bool {
-        if !self.plan.has_pid_1() || self.plan.init {
+        if !self.plan.has_pid_1() || self.plan.role == Some(Role::Init) {
             return false;
         }
         let bit = 1u64 << (signal as i32 - 1);
