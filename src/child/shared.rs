@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// The address of `slot`; 0, which the kernel refuses, for one that does not exist.
-    pub(crate) fn slot_address(&self, slot: Slot) -> usize {
+    pub fn slot_address(&self, slot: Slot) -> usize {
         match self.slots.get(usize::from(slot.0)) {
             Some(word) => word.as_ptr().addr(),
             None => 0,

@@ -10,6 +10,7 @@ use clonebox_child::{self as child, CloneArgs, Entry, Shared, Slot};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
+use super::handover::Handover;
 use super::init::{self, InitReport};
 use super::memory::Memory;
 use super::outcome::{Failure, Timings};
@@ -35,6 +36,8 @@ pub(super) struct Frame {
     memory: Memory,
     times: Box<[AtomicU64]>,
     entry: Box<Entry>,
+    /// A terminal that the child makes.
+    handover: Option<Handover>,
     /// What the child uses, kept open until then.
     kept: Vec<OwnedFd>,
 }
@@ -62,6 +65,7 @@ impl Frame {
             memory,
             times,
             entry,
+            handover: None,
             kept: Vec::new(),
         };
         for (slot, fd) in slot::STDIO.into_iter().zip(streams) {
@@ -106,6 +110,13 @@ impl Frame {
 
     fn supply_terminal(&mut self) -> nix::Result<Option<OwnedFd>> {
         if self.plan.terminal != Terminal::New {
+            return Ok(None);
+        }
+        if self.plan.terminal_inside {
+            let (mut handover, theirs) = Handover::new()?;
+            self.supply(slot::SOCKET, theirs)?;
+            handover.announce(self.shared());
+            self.handover = Some(handover);
             return Ok(None);
         }
         let Pty { ptmx, pts } = Pty::open()?;
@@ -196,6 +207,11 @@ impl Frame {
             std::mem::forget(self);
         }
         Failure::Late(step)
+    }
+
+    /// The other end of a terminal that the child has made.
+    pub(super) fn receive_terminal(&mut self) -> nix::Result<Option<OwnedFd>> {
+        self.handover.take().map(Handover::receive).transpose()
     }
 
     /// Closes what only the child needed. It has left the shared memory.

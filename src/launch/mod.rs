@@ -15,6 +15,7 @@
 mod dumpable;
 mod foreground;
 mod frame;
+mod handover;
 mod init;
 mod memory;
 mod outcome;

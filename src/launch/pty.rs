@@ -56,17 +56,66 @@ pub(crate) fn peer(ptmx: &impl AsRawFd) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The settings and the size for a terminal that the child makes, as the kernel has them in memory: those
+/// of the caller's under the same conditions as above, the kernel's own otherwise.
+pub(super) fn settings() -> (KernelTermios, Winsize) {
+    let found = [STDIN, STDOUT, STDERR].into_iter().find_map(|stream| {
+        let (mut termios, mut size) = (STANDARD, NO_SIZE);
+        let number = stream.as_raw_fd();
+        // SAFETY: the kernel fills the structure, which is ours.
+        let result = unsafe { libc::ioctl(number, libc::TCGETS, &raw mut termios) };
+        Errno::result(result).ok()?;
+        if tcgetpgrp(stream).is_ok_and(|group| group != getpgrp()) {
+            termios = STANDARD;
+        }
+        // SAFETY: the same.
+        let _ = unsafe { window_size(number, &raw mut size) };
+        Some((termios, size))
+    });
+    found.unwrap_or((STANDARD, NO_SIZE))
+}
+
+/// `struct termios` of the kernel (`asm-generic/termbits.h`): no speeds, 19 control characters.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct KernelTermios {
+    flags: [u32; 4],
+    line: u8,
+    control: [u8; 19],
+}
+
+/// What a terminal begins with: `tty_std_termios` in drivers/tty/tty_io.c.
+const STANDARD: KernelTermios = KernelTermios {
+    flags: [
+        libc::ICRNL | libc::IXON,
+        libc::OPOST | libc::ONLCR,
+        libc::B38400 | libc::CS8 | libc::CREAD | libc::HUPCL,
+        libc::ISIG
+            | libc::ICANON
+            | libc::ECHO
+            | libc::ECHOE
+            | libc::ECHOK
+            | libc::ECHOCTL
+            | libc::ECHOKE
+            | libc::IEXTEN,
+    ],
+    line: 0,
+    control: *b"\x03\x1c\x7f\x15\x04\0\x01\0\x11\x13\x1a\0\x12\x0f\x17\x16\0\0\0",
+};
+
+const NO_SIZE: Winsize = Winsize {
+    ws_row: 0,
+    ws_col: 0,
+    ws_xpixel: 0,
+    ws_ypixel: 0,
+};
+
 fn copy_settings(terminal: BorrowedFd<'_>, to: &OwnedFd) -> nix::Result<()> {
     let settings = tcgetattr(terminal)?;
     if !tcgetpgrp(terminal).is_ok_and(|group| group != getpgrp()) {
         tcsetattr(to, SetArg::TCSANOW, &settings)?;
     }
-    let mut size = Winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let mut size = NO_SIZE;
     // SAFETY: the structure is ours and the kernel fills it.
     unsafe { window_size(terminal.as_raw_fd(), &raw mut size) }?;
     // SAFETY: the kernel reads the structure.

@@ -45,10 +45,18 @@ pub(crate) fn launch(
     frame.close();
     let failure = failure(&frame, &pidfd);
     let timings = frame.timings(began);
+    let received = frame.receive_terminal();
     frame.finish();
     if let Some(failure) = failure {
         return Err(failure);
     }
+    let ptmx = match received {
+        Ok(received) => received.or(ptmx),
+        Err(errno) => {
+            end(&pidfd);
+            return Err(Failure::Parent("receive the terminal", errno));
+        }
+    };
     if plan.time_namespace && !in_own_time_namespace(pid) {
         end(&pidfd);
         return Err(Failure::TimeNamespace);

@@ -106,6 +106,7 @@ impl Value {
 const OPEN_FLAGS: FlagNames = &[
     ("O_CREAT", libc::O_CREAT as u64),
     ("O_EXCL", libc::O_EXCL as u64),
+    ("O_NOCTTY", libc::O_NOCTTY as u64),
     ("O_NOFOLLOW", libc::O_NOFOLLOW as u64),
     ("O_CLOEXEC", libc::O_CLOEXEC as u64),
     ("O_PATH", libc::O_PATH as u64),

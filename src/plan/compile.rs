@@ -9,8 +9,8 @@
 //! 1. The parent-death signal.
 //! 2. User and group maps. *Must* precede everything that needs to be root in the user namespace.
 //! 3. Clocks, which are set through the /proc of the host.
-//! 4. Session and terminal, while every signal is blocked (`SIGTTOU` among them). Then a look whether the
-//!    parent still lives: one that was killed leaves no box.
+//! 4. Session and the caller's foreground, while every signal is blocked (`SIGTTOU` among them). Then a
+//!    look whether the parent still lives: one that was killed leaves no box.
 //! 5. Names, network, scores: also through the host's /proc.
 //! 6. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
 //! 7. The root, as a mount of its own below which everything else is mounted; the host's tree is still
@@ -18,7 +18,7 @@
 //! 8. /proc: it shows the process ids of the process that mounts it, so only the child can. With a root
 //!    filesystem also /sys and /dev. Then the mounts that were asked for, in their order.
 //! 9. The root read-only, and in the place of the host's, which goes.
-//! 10. Limits: the mounts above need descriptors.
+//! 10. The new terminal, which may be one of the root's own; limits: the mounts above need descriptors.
 //! 11. Standard streams; then every other descriptor is marked to be closed by execve(2), or closed.
 //! 12. umask, working directory.
 //! 13. Bounding set (needs CAP_SETPCAP), ids (need CAP_SETUID), capabilities, ambient set. *Must
@@ -56,6 +56,7 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
         steps,
         exec,
         terminal: draft.terminal,
+        terminal_inside: draft.terminal_inside(),
         parent_death: spec.parent_death.value,
         changes_ids: user::change(&draft),
         numbers: draft.numbers,
@@ -86,6 +87,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> Vec<super::Step> {
     mount::asked(draft, &mut steps);
     rootfs::read_only(draft, &mut steps);
     rootfs::pivot(draft, &mut steps);
+    tty::take(draft, &mut steps);
     rlimit::set(draft, &mut steps);
     fd::standard(draft, &mut steps);
     fd::close(draft, &mut steps);

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::exec::c_string;
 use super::path::{self, LOOK_UP, Links, close, enter, make_directory, openat};
 use super::step::{Steps, slot};
-use super::tree;
+use super::{tree, tty};
 use crate::spec::{Dev, Namespace, Origin};
 
 /// Those that every program expects: name, major, minor.
@@ -86,6 +86,7 @@ fn minimal(draft: &Draft<'_>, origin: &Origin, steps: &mut Steps) {
     };
     let strict = libc::MS_NOSUID | libc::MS_NOEXEC;
     inside(origin, c"pts", c"devpts", strict, terminals, steps);
+    tty::open_inside(draft, steps);
     let shared = "mode=1777,size=65536k".to_owned();
     let flags = strict | libc::MS_NODEV;
     inside(origin, c"shm", c"tmpfs", flags, shared, steps);

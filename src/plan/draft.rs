@@ -4,7 +4,7 @@
 use super::facts::HostFacts;
 use super::step::{Role, Terminal};
 use super::{fd, tty};
-use crate::spec::{Namespace, Origin, Propagation, Spec, UserNamespace, random_name};
+use crate::spec::{Dev, Namespace, Origin, Propagation, Spec, UserNamespace, random_name};
 
 const CAP_SYS_ADMIN: u8 = 21;
 
@@ -51,6 +51,12 @@ impl<'a> Draft<'a> {
             (None, Some(_)) => Some(Role::Exec),
             (None, None) => None,
         }
+    }
+
+    /// Whether a new terminal is one of a devpts of the box's own.
+    pub(super) fn terminal_inside(&self) -> bool {
+        let spec = self.spec;
+        self.terminal == Terminal::New && spec.rootfs.is_some() && spec.dev.value == Dev::Minimal
     }
 
     /// Whether the box has mounts besides /proc.

@@ -55,6 +55,16 @@ pub(crate) mod slot {
     pub(crate) const UMASK: Slot = Slot(21);
     /// The working directory of the caller.
     pub(crate) const CWD: Slot = Slot(23);
+    /// A `struct cmsghdr` in two words, and behind it what it carries: the ptmx of a terminal of the
+    /// box's own.
+    pub(crate) const CONTROL: [Slot; 2] = [Slot(24), Slot(25)];
+    pub(crate) const PTMX: Slot = Slot(26);
+    /// Where it is sent to, and the address of the `struct msghdr`.
+    pub(crate) const SOCKET: Slot = Slot(27);
+    pub(crate) const MESSAGE: Slot = Slot(28);
+    /// The addresses of the settings and of the size that the terminal gets.
+    pub(crate) const SETTINGS: Slot = Slot(29);
+    pub(crate) const SIZE: Slot = Slot(30);
     /// The address of the scratch memory, where the kernel writes a structure.
     pub(crate) const STRUCT: Slot = Slot(22);
 
@@ -77,7 +87,9 @@ pub(crate) mod slot {
             MEMORY => "<memory>",
             UMASK => "<umask>",
             CWD => "<cwd>",
-            STRUCT => "<struct>",
+            PTMX => "<ptmx>",
+            SOCKET => "<socket>",
+            STRUCT | MESSAGE | SETTINGS | SIZE => "<struct>",
             Slot(0) => "<stdin>",
             Slot(1) => "<stdout>",
             Slot(2) => "<stderr>",
@@ -169,6 +181,8 @@ pub struct Plan {
     /// What the child gets: the calls of `steps`, lowered.
     pub(crate) code: Vec<child::Step>,
     pub(crate) terminal: Terminal,
+    /// The child makes the new terminal, in a devpts of the box's own, and sends the other end.
+    pub(crate) terminal_inside: bool,
     pub(crate) parent_death: ParentDeath,
     /// A step changes ids, which makes the shared memory undumpable: the launch restores that.
     pub(crate) changes_ids: bool,

@@ -7,6 +7,7 @@ use super::call::{Call, Value};
 use super::draft::Draft;
 use super::facts::HostFacts;
 use super::step::{Steps, Terminal, slot};
+use super::{path, tree};
 use crate::spec::{Redirect, Spec, Tty};
 
 /// What becomes of the terminal, and which streams are on a new one.
@@ -37,10 +38,7 @@ pub(super) fn word(terminal: Terminal) -> &'static CStr {
 pub(super) fn session(draft: &Draft<'_>, steps: &mut Steps) {
     match draft.terminal {
         Terminal::None => new_session(draft, steps),
-        Terminal::New => {
-            new_session(draft, steps);
-            take(draft, steps);
-        }
+        Terminal::New => new_session(draft, steps),
         Terminal::Inherit => foreground(draft, steps),
     }
 }
@@ -58,7 +56,10 @@ fn new_session(draft: &Draft<'_>, steps: &mut Steps) {
 
 /// Makes the new terminal the session's, and gives it to whom the program runs as. An init leaves it to
 /// the program, whose session it will be.
-fn take(draft: &Draft<'_>, steps: &mut Steps) {
+pub(super) fn take(draft: &Draft<'_>, steps: &mut Steps) {
+    if draft.terminal != Terminal::New {
+        return;
+    }
     let origin = &draft.spec.tty.origin;
     if draft.spec.init.is_none() {
         let control = Call::new(
@@ -83,6 +84,65 @@ fn take(draft: &Draft<'_>, steps: &mut Steps) {
             ],
         );
         steps.push(&user.origin, "give the new terminal to the user", own);
+    }
+}
+
+/// A new terminal in the devpts of the box, which is mounted at /dev/pts: there its program finds it by
+/// name. The parent gets the other end through a socket. /dev/console is the same terminal.
+pub(super) fn open_inside(draft: &Draft<'_>, steps: &mut Steps) {
+    if !draft.terminal_inside() {
+        return;
+    }
+    let origin = &draft.spec.tty.origin;
+    let ioctl = |terminal, name, number, argument| {
+        let args = [Value::Slot(terminal), Value::Name(name, number), argument];
+        Call::new("ioctl", libc::SYS_ioctl, args)
+    };
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let open = path::openat(slot::DEV, b"pts/ptmx", flags);
+    let unlocked = Value::Struct(Box::new([0; 4]), |_| "[0]".to_owned());
+    let unlock = ioctl(
+        slot::PTMX,
+        "TIOCSPTLCK",
+        libc::TIOCSPTLCK as usize,
+        unlocked,
+    );
+    let peer = ioctl(
+        slot::PTMX,
+        "TIOCGPTPEER",
+        libc::TIOCGPTPEER as usize,
+        Value::Open(flags),
+    );
+    let settings = Value::Slot(slot::SETTINGS);
+    let settings = ioctl(slot::PTS, "TCSETS", libc::TCSETS as usize, settings);
+    let size = Value::Slot(slot::SIZE);
+    let size = ioctl(slot::PTS, "TIOCSWINSZ", libc::TIOCSWINSZ as usize, size);
+    let args = [
+        Value::Slot(slot::SOCKET),
+        Value::Slot(slot::MESSAGE),
+        Value::Name("MSG_NOSIGNAL", libc::MSG_NOSIGNAL as usize),
+    ];
+    let send = Call::new("sendmsg", libc::SYS_sendmsg, args);
+    let make = path::make_file(slot::DEV, b"console", 0o600);
+    let tree = tree::clone_of(slot::PTS, false).save(slot::TREE);
+    for (action, call) in [
+        ("make a terminal", open.save(slot::PTMX)),
+        ("unlock the terminal", unlock),
+        ("open the terminal", peer.save(slot::PTS)),
+        ("set the terminal as the caller's is", settings),
+        ("give the terminal its size", size),
+        ("send the terminal's other end", send),
+        ("make a place for /dev/console", make),
+        ("make a mount of the terminal", tree),
+        (
+            "mount the terminal on /dev/console",
+            tree::attach_at(slot::TREE, slot::DEV, c"console"),
+        ),
+    ] {
+        steps.push(origin, action, call);
+    }
+    for slot in [slot::TREE, slot::PTMX] {
+        path::close(origin, slot, steps);
     }
 }
 
