@@ -7,8 +7,9 @@ use std::path::Path;
 use std::thread;
 
 use clonebox::{
-    Command, HostFacts, Namespace, Origin, ParentDeath, Redirect, Resource, Rlimit, Setting, Spec,
-    Stdio, Template, TimeOffset, Tty, User, UserNamespace,
+    Command, HostFacts, Mount, MountFacts, Namespace, Origin, ParentDeath, PathFacts, Redirect,
+    Resource, Rlimit, Rootfs, Setting, SourceKind, Spec, Stdio, Template, TimeOffset, Tty, User,
+    UserNamespace, Writes,
 };
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -17,7 +18,7 @@ use super::harness::Test;
 use super::need::Need::{self, Box, Ptmx, Root, Seccomp, TimeNamespace, Userns};
 
 /// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
-pub(crate) const CALLS: [&str; 30] = [
+pub(crate) const CALLS: [&str; 46] = [
     "capset",
     "chdir",
     "close",
@@ -25,27 +26,43 @@ pub(crate) const CALLS: [&str; 30] = [
     "dup3",
     "execve",
     "execveat",
+    "fchdir",
     "fchown",
     "fcntl",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
     "getcwd",
     "getpid",
     "ioctl",
+    "mkdirat",
+    "mknodat",
     "mount",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
     "openat",
+    "openat2",
+    "pivot_root",
     "ppoll",
     "prctl",
     "prlimit64",
     "rt_sigaction",
     "rt_sigprocmask",
-    "sethostname",
+    "sendmsg",
     "setgroups",
+    "sethostname",
     "setpgid",
     "setpriority",
     "setresgid",
     "setresuid",
     "setsid",
     "socket",
+    "statfs",
+    "statx",
+    "symlinkat",
     "umask",
+    "umount2",
     "unshare",
     "write",
 ];
@@ -69,7 +86,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 10] = [
+pub(crate) static RECIPES: [Recipe; 15] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -163,6 +180,76 @@ pub(crate) static RECIPES: [Recipe; 10] = [
         },
         facts: |facts| facts.close_range_cloexec = false,
     },
+    Recipe {
+        name: "a_box_with_a_root_filesystem",
+        needs: &[Root],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Through);
+            spec.read_only = Some(origin());
+            spec.namespaces.ipc = asked(Namespace::Private);
+        },
+        facts: |facts| facts.paths = paths(0),
+    },
+    Recipe {
+        name: "a_box_with_an_overlay_mounts_and_a_terminal",
+        needs: &[Root, Ptmx],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Discard);
+            spec.tty = asked(Tty::New);
+            for mount in [
+                Mount::bind("/proc/self", "/new/bind").read_only(),
+                Mount::tmpfs("/new/tmpfs"),
+                Mount::file("data", "/new/tmpfs/file"),
+                Mount::parse("type=mqueue,dst=/new/mqueue").expect("a good description"),
+            ] {
+                spec.mounts.push(asked(mount));
+            }
+        },
+        facts: |facts| facts.paths = paths(4),
+    },
+    Recipe {
+        name: "a_box_with_mounts_on_the_callers_root",
+        needs: &[Box],
+        situation: nothing,
+        spec: |spec, _| {
+            for mount in [Mount::tmpfs("/mnt"), Mount::bind("/", "/mnt/root")] {
+                spec.mounts.push(asked(mount));
+            }
+        },
+        facts: |facts| facts.paths = paths(2),
+    },
+    Recipe {
+        name: "a_box_with_a_user_namespace_and_a_root_filesystem",
+        needs: &[Userns],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Through);
+            spec.namespaces.user = asked(UserNamespace::Auto);
+            spec.mounts.push(asked(Mount::tmpfs("/tmp")));
+        },
+        facts: |facts| facts.paths = paths(1),
+    },
+    Recipe {
+        name: "a_box_with_a_root_filesystem_on_an_old_kernel",
+        needs: &[Root, Seccomp],
+        situation: |_| have_an_old_kernel(),
+        spec: |spec, program| {
+            let upper = program.parent().expect("a path").to_owned();
+            root(spec, program, Writes::Keep(upper));
+            spec.read_only = Some(origin());
+            let mount = Mount::bind("/proc/self", "/new/old").read_only();
+            spec.mounts.push(asked(mount));
+        },
+        facts: |facts| {
+            facts.paths = PathFacts {
+                openat2: false,
+                mount_setattr: false,
+                ..paths(1)
+            };
+        },
+    },
 ];
 
 impl Recipe {
@@ -244,6 +331,43 @@ fn many_settings(spec: &mut Spec) {
     spec.fds.push(asked(PASSED));
     spec.stdio = [Redirect::Supplied; 3];
     spec.timings = true;
+}
+
+/// The program's directory becomes the root.
+fn root(spec: &mut Spec, program: &Path, writes: Writes) {
+    let path = program.parent().expect("a path").to_owned();
+    spec.exec.program = Path::new("/")
+        .join(program.file_name().expect("a path"))
+        .into();
+    spec.rootfs = Some(asked(Rootfs { path, writes }));
+}
+
+/// What is known of so many mounts whose targets are not there.
+fn paths(mounts: usize) -> PathFacts {
+    let missing = MountFacts {
+        source: SourceKind::Directory,
+        creatable: true,
+        ..MountFacts::default()
+    };
+    PathFacts {
+        openat2: true,
+        mount_setattr: true,
+        mounts: vec![missing; mounts],
+        ..PathFacts::default()
+    }
+}
+
+/// Asks for the facts on a thread to which new calls are refused; they are kept for the process.
+fn have_an_old_kernel() {
+    thread::spawn(|| {
+        filter::refuse(&[libc::SYS_openat2, libc::SYS_mount_setattr], libc::ENOSYS);
+        let mut spec = Spec::new("nothing");
+        spec.mounts.push(asked(Mount::tmpfs("/tmp")));
+        let facts = HostFacts::gather(&spec);
+        assert!(!facts.paths.openat2 && !facts.paths.mount_setattr);
+    })
+    .join()
+    .expect("the facts have been asked for");
 }
 
 /// The program by its name, found in the third directory of PATH.
