@@ -87,6 +87,7 @@ impl Value {
                 write!(out, "{kind}|")?;
                 show_octal(mode & !libc::S_IFMT, out)
             }
+            Self::Device(major, 0) => write!(out, "makedev({major:#x}, 0)"),
             Self::Device(major, minor) => write!(out, "makedev({major:#x}, {minor:#x})"),
             Self::Name(name, _) => out.write_str(name),
             Self::Capability(number) => out.write_str(&crate::spec::capability_name(*number)),

@@ -111,7 +111,7 @@ pub(super) fn open_inside(draft: &Draft<'_>, steps: &mut Steps) {
         slot::PTMX,
         "TIOCGPTPEER",
         libc::TIOCGPTPEER as usize,
-        Value::Open(flags),
+        Value::Flags(&[], flags as u64),
     );
     let settings = Value::Slot(slot::SETTINGS);
     let settings = ioctl(slot::PTS, "TCSETS", libc::TCSETS as usize, settings);

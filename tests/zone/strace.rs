@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use clonebox::{HostFacts, Namespace, Origin, Setting, Spec, Tty, UserNamespace, compile};
 use tempfile::TempDir;
 
+use crate::support::program::Program;
 use crate::support::{binary, tests};
 
 /// What the options have in common: a name, which is random otherwise.
@@ -54,6 +55,33 @@ tests! {
         compare(&["--init"]);
     }
 
+    fn a_box_with_a_root_filesystem_does_what_explain_says() needs [Root, Strace, Clone3] {
+        let root = Root::new();
+        compare_in(&root, &["--rootfs", &root.path(), "--read-only", "--ipc", "private"]);
+    }
+
+    fn a_box_with_an_overlay_and_mounts_does_what_explain_says() needs [Root, Strace, Clone3] {
+        let root = Root::new();
+        compare_in(&root, &[
+            "--rootfs-overlay", &root.path(), "-v", "/proc/self:/a/b:ro", "--tmpfs", "/a/c:size=1m,mode=700",
+            "--mount", "type=mqueue,dst=/q", "--tty", "none",
+        ]);
+    }
+
+    fn a_box_with_a_root_filesystem_and_a_terminal_does_what_explain_says() needs [Root, Ptmx, Strace, Clone3] {
+        let root = Root::new();
+        compare_in(&root, &["--rootfs", &root.path(), "--tty", "new"]);
+    }
+
+    fn a_box_with_a_root_filesystem_and_a_user_namespace_does_what_explain_says() needs [Userns, Strace, Clone3] {
+        let root = Root::new();
+        compare_in(&root, &["--rootfs", &root.path(), "--userns", "auto", "--tmpfs", "/t"]);
+    }
+
+    fn a_box_with_mounts_on_the_callers_root_does_what_explain_says() needs [Box, Strace, Clone3] {
+        compare(&["--tmpfs", "/mnt", "-v", "/:/mnt/root:ro"]);
+    }
+
     fn a_search_through_path_is_what_explain_says() needs [Box, Strace, Clone3] {
         let path = "PATH=/nonexistent/1::/nonexistent/2:/bin";
         assert_fits(&traced(&["-e", path], "true", &[]), &explained(&["-e", path], "true"));
@@ -70,6 +98,31 @@ tests! {
             spec.init = Some(Origin::Default);
         });
     }
+}
+
+/// A root filesystem with a program in it.
+struct Root(Program);
+
+impl Root {
+    fn new() -> Self {
+        Self(Program::new())
+    }
+
+    fn path(&self) -> String {
+        let path = self.0.path();
+        let root = path.parent().expect("a path");
+        root.to_str().expect("UTF-8").to_owned()
+    }
+}
+
+/// The same as [`compare`], with the program of a root filesystem.
+#[track_caller]
+fn compare_in(root: &Root, options: &[&str]) {
+    let program = root.0.path();
+    let name = program.file_name().expect("a path").to_str();
+    let program = format!("/{}", name.expect("UTF-8"));
+    let announced = explained(options, &program);
+    assert_fits(&traced(options, &program, &[]), &announced);
 }
 
 /// Compares two runs of the command, one that explains and one that is watched.
@@ -150,7 +203,11 @@ fn traced(options: &[&str], program: &str, more: &[&str]) -> Vec<String> {
     let mut made = Vec::new();
     for line in trace.lines() {
         let (call, result) = line.rsplit_once(" = ").unwrap_or((line, "?"));
-        made.push(call.trim_end().to_owned());
+        // A number that two ioctls share.
+        made.push(
+            call.trim_end()
+                .replace("SNDCTL_TMR_START or TCSETS", "TCSETS"),
+        );
         if call.starts_with("execve") && result == "0" {
             return made;
         }
@@ -211,12 +268,28 @@ fn fits(made: &str, announced: &str) -> bool {
             .strip_prefix('"')
             .and_then(|text| Some(text.find('"')? + 2)),
         "address" => made.find(' '),
+        "struct" => closing_brace(made),
         _ => made.find(|c: char| !c.is_ascii_digit()),
     };
     match end {
         None | Some(0) => false,
         Some(end) => fits(&made[end..], rest),
     }
+}
+
+/// The end of a structure that begins the text.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return Some(at + 1),
+            b'}' => depth -= 1,
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The first unknown word: what stands before it, the word, and what comes after.
