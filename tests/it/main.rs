@@ -12,6 +12,7 @@ mod env;
 mod errors;
 mod exec;
 mod explain;
+mod hostile;
 mod init;
 mod leftovers;
 mod library;
@@ -20,12 +21,14 @@ mod namespaces;
 mod process;
 mod readme;
 mod report;
+mod rootfs;
 mod signals;
 mod timeout;
 mod timings;
 mod tty;
 mod usage;
 mod user;
+mod volumes;
 
 use std::process::ExitCode;
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         errors::tests(),
         exec::tests(),
         explain::tests(),
+        hostile::tests(),
         init::tests(),
         leftovers::tests(),
         library::tests(),
@@ -48,11 +52,13 @@ fn main() -> ExitCode {
         process::tests(),
         readme::tests(),
         report::tests(),
+        rootfs::tests(),
         signals::tests(),
         timeout::tests(),
         timings::tests(),
         tty::tests(),
         usage::tests(),
         user::tests(),
+        volumes::tests(),
     ])
 }

@@ -42,6 +42,61 @@ pub(super) fn list(path: &OsString) {
         .for_each(|name| println!("{}", name.as_bytes().escape_ascii()));
 }
 
+/// What is at each path: kind, mode, device, owner, or the error that a look at it gives.
+pub(super) fn stat(paths: &[OsString]) {
+    for path in paths {
+        let shown = path.display();
+        match nix::sys::stat::lstat(path.as_os_str()) {
+            Ok(found) => {
+                let kind = match found.st_mode & libc::S_IFMT {
+                    libc::S_IFCHR => "device",
+                    libc::S_IFDIR => "directory",
+                    libc::S_IFLNK => "link",
+                    _ => "file",
+                };
+                let device = (libc::major(found.st_rdev), libc::minor(found.st_rdev));
+                println!(
+                    "{shown} {kind} {:03o} {}:{} {}",
+                    found.st_mode & 0o7777,
+                    device.0,
+                    device.1,
+                    found.st_uid
+                );
+            }
+            Err(errno) => println!("{shown} {errno:?}"),
+        }
+    }
+}
+
+/// Makes a file at each path: `made`, or the error.
+pub(super) fn try_to_make(paths: &[OsString]) {
+    for path in paths {
+        let word = match OpenOptions::new().append(true).create(true).open(path) {
+            Ok(mut file) => match file.write_all(b"x") {
+                Ok(()) => "made".to_owned(),
+                Err(error) => errno_of(&error),
+            },
+            Err(error) => errno_of(&error),
+        };
+        println!("{word}");
+    }
+}
+
+fn errno_of(error: &io::Error) -> String {
+    let number = error.raw_os_error().expect("an error of the kernel's");
+    format!("{:?}", nix::errno::Errno::from_raw(number))
+}
+
+/// What leads out of a root filesystem, if anything does: `..` at the root, the working directory, the
+/// descriptors.
+pub(super) fn root() {
+    let root = nix::sys::stat::stat("/").expect("a root");
+    let up = nix::sys::stat::stat("/../..").expect("a root");
+    println!("{}", (root.st_dev, root.st_ino) == (up.st_dev, up.st_ino));
+    println!("{}", env::current_dir().expect("a directory").display());
+    descriptors();
+}
+
 /// Where symbolic links point to.
 pub(super) fn links(paths: &[OsString]) {
     for path in paths {

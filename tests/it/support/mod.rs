@@ -10,6 +10,7 @@ pub(crate) mod need;
 pub(crate) mod probe;
 pub(crate) mod processes;
 pub(crate) mod pty;
+pub(crate) mod rootfs;
 pub(crate) mod seccomp;
 mod shell;
 pub(crate) mod status;

@@ -1,0 +1,208 @@
+//! Root filesystems whose maker wants out. What each test is about has happened to some runtime.
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use nix::fcntl::{FcntlArg, FdFlag, RenameFlags, fcntl, renameat2};
+
+use crate::support::clonebox::Clonebox;
+use crate::support::files;
+use crate::support::rootfs::{Root, contents};
+use crate::support::{binary, tests};
+
+/// Launches among which a directory is exchanged; fewer where each is emulated.
+const LAUNCHES: usize = 2000;
+
+/// A directory of the host that nothing may reach, with something in it.
+fn canary() -> tempfile::TempDir {
+    let canary = files::directory();
+    fs::write(canary.path().join("canary"), "alive").expect("a directory of ours");
+    canary
+}
+
+#[track_caller]
+fn assert_untouched(canary: &Path) {
+    assert_eq!(contents(canary), ["canary 100644 alive"]);
+}
+
+tests! {
+    // CVE-2021-30465, CVE-2019-16884 and their kin.
+    fn mount_points_that_are_links_are_refused() needs [Box] {
+        for name in ["proc", "sys", "dev"] {
+            let canary = canary();
+            let up = format!("../../../../../../..{}", canary.path().display());
+            for target in [canary.path().to_str().expect("UTF-8"), &up, "tmp", "/tmp", "/", ".."] {
+                let root = Root::new();
+                fs::create_dir(root.path().join("tmp")).expect("a directory of ours");
+                symlink(target, root.path().join(name)).expect("a directory of ours");
+                let ran = root.run(&[], &["exit", "0"]).exits_with(125);
+                let complaint = format!("cannot find /{name} in the root: ");
+                assert!(ran.stderr().contains(&complaint), "{name} -> {target}: {}", ran.stderr());
+                assert_untouched(canary.path());
+            }
+        }
+    }
+
+    fn mount_points_that_are_files_are_refused() needs [Box] {
+        for name in ["proc", "sys", "dev"] {
+            let root = Root::new();
+            fs::write(root.path().join(name), "").expect("a directory of ours");
+            let ran = root.run(&[], &["exit", "0"]).exits_with(125);
+            assert!(ran.stderr().contains("Not a directory (ENOTDIR)"), "{}", ran.stderr());
+        }
+    }
+
+    // CVE-2024-45310: what a mkdir follows.
+    fn links_in_a_target_stay_inside_the_root() needs [Box] {
+        let (canary, volume) = (canary(), files::directory());
+        fs::write(volume.path().join("file"), "data").expect("a directory of ours");
+        let up = format!("../../../../../../..{}", canary.path().display());
+        for target in [canary.path().to_str().expect("UTF-8"), &up] {
+            let root = Root::new();
+            symlink(target, root.path().join("link")).expect("a directory of ours");
+            // The link dangles inside: what it names is not made, there or here.
+            let bind = format!("{}:/link/place", volume.path().display());
+            root.run(&["-v", &bind], &["exit", "0"]).exits_with(125);
+            assert_untouched(canary.path());
+            // It leads to a directory of the same name inside.
+            let inside = root.path().join(canary.path().strip_prefix("/").expect("absolute"));
+            fs::create_dir_all(&inside).expect("a directory of ours");
+            root.run(&["-v", &bind], &["cat", "/link/place/file"]).succeeds().prints("data");
+            assert!(inside.join("place").is_dir());
+            assert_untouched(canary.path());
+        }
+    }
+
+    fn a_target_that_is_a_dangling_link_makes_nothing_on_the_host() needs [Box] {
+        let (canary, volume) = (canary(), files::directory());
+        fs::write(volume.path().join("file"), "data").expect("a directory of ours");
+        let root = Root::new();
+        symlink(canary.path().join("new"), root.path().join("link")).expect("a directory of ours");
+        for bind in [format!("{}:/link", volume.path().display()), format!("{}/file:/link", volume.path().display())] {
+            root.run(&["-v", &bind], &["exit", "0"]).exits_with(125);
+            assert_untouched(canary.path());
+        }
+    }
+
+    fn a_link_to_a_descriptor_leads_nowhere() needs [Box] {
+        let (canary, root) = (canary(), Root::new());
+        let open = File::open(canary.path()).expect("a directory of ours");
+        fcntl(&open, FcntlArg::F_SETFD(FdFlag::empty())).expect("it is open");
+        symlink(format!("/proc/self/fd/{}", open.as_raw_fd()), root.path().join("link")).expect("a directory of ours");
+        root.run(&["--tmpfs", "/link/x"], &["exit", "0"]).exits_with(125);
+        assert_untouched(canary.path());
+    }
+
+    // CVE-2024-21626.
+    fn no_descriptor_of_the_caller_is_a_working_directory() needs [Box] {
+        let (canary, root) = (canary(), Root::new());
+        let open: Vec<File> = (0..5).map(|_| File::open(canary.path()).expect("a directory of ours")).collect();
+        for file in &open {
+            fcntl(file, FcntlArg::F_SETFD(FdFlag::empty())).expect("it is open");
+        }
+        let highest = open.iter().map(AsRawFd::as_raw_fd).max().expect("some");
+        for number in 3..=highest + 8 {
+            let workdir = format!("/proc/self/fd/{number}");
+            root.run(&["-w", &workdir], &["cwd"]).exits_with(125);
+            let below = format!("/proc/self/fd/{number}/../../..");
+            root.run(&["-w", &below], &["cwd"]).exits_with(125);
+        }
+    }
+
+    fn no_descriptor_of_the_caller_leads_to_a_program() needs [Box] {
+        let (canary, root) = (canary(), Root::new());
+        let program = files::executable(canary.path(), "program", b"#!/it\n");
+        let open: Vec<File> = (0..5).map(|_| File::open(canary.path()).expect("a directory of ours")).collect();
+        for file in &open {
+            fcntl(file, FcntlArg::F_SETFD(FdFlag::empty())).expect("it is open");
+        }
+        let highest = open.iter().map(AsRawFd::as_raw_fd).max().expect("some");
+        assert!(program.exists());
+        for number in 3..=highest + 8 {
+            let program = format!("/proc/self/fd/{number}/program");
+            let bind = root.program();
+            let words = ["--rootfs", root.text(), "-v", &bind, "--", &program];
+            Clonebox::new().args(words).run().exits_with(127);
+        }
+    }
+
+    // CVE-2019-5736.
+    fn the_launchers_own_executable_is_out_of_reach() needs [Box] {
+        let (root, place) = (Root::new(), files::directory());
+        let copy = files::executable(place.path(), "clonebox", fs::read(binary()).expect("the command"));
+        let before = copy.metadata().expect("a file of ours");
+        let bytes = fs::read(&copy).expect("a file of ours");
+        files::executable(root.path(), "script", b"#!/proc/self/exe --version\n");
+        let bind = root.program();
+        for (program, name) in [("/proc/self/exe", "direct"), ("/script", "script")] {
+            let mut command = std::process::Command::new(&copy);
+            command.args(["--rootfs", root.text(), "-v", &bind, "--timeout", "20", "--", program, "--version"]);
+            let ran = Clonebox::of(command).run();
+            // It is neither clonebox nor anything else that has its way.
+            assert!(!ran.stdout().contains("clonebox"), "{name}: {}", ran.stdout());
+        }
+        // What the first process is before the program: a file that cannot be written.
+        let mut command = std::process::Command::new(&copy);
+        command.args(["--explain", "--rootfs", root.text(), "--", "/it"]);
+        let plan = Clonebox::of(command).run().succeeds().stdout();
+        let last = plan.lines().last().expect("a step");
+        assert!(last.contains("execveat(<init>, \"\""), "{last}");
+        let after = copy.metadata().expect("a file of ours");
+        assert_eq!(fs::read(&copy).expect("a file of ours"), bytes);
+        assert_eq!((after.mtime_nsec(), after.permissions().mode()), (before.mtime_nsec(), before.permissions().mode()));
+    }
+
+    fn a_directory_that_is_exchanged_for_a_link_lets_nobody_out() needs [Root] {
+        for name in ["a", "proc", "sys", "dev"] {
+            exchange(name);
+        }
+    }
+}
+
+/// Launches boxes while somebody exchanges a directory of their root filesystem for a link to the host.
+fn exchange(name: &str) {
+    let (canary, root, volume) = (canary(), Root::new(), files::directory());
+    let path = root.path().join(name);
+    let link = root.path().join("link");
+    fs::create_dir(&path).expect("a directory of ours");
+    symlink(canary.path(), &link).expect("a directory of ours");
+    let bind = format!("{}:/a/place", volume.path().display());
+    let mut command = clonebox::Command::new("/it");
+    command
+        .args(["__probe", "exit", "0"])
+        .rootfs(root.path())
+        .stderr(clonebox::Stdio::null());
+    for volume in [root.program(), bind] {
+        command.mount(clonebox::Mount::parse_volume(&volume).expect("a good description"));
+    }
+    let stop = AtomicBool::new(false);
+    let started = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let here = nix::fcntl::AT_FDCWD;
+                // It is busy while it is a mount point here, which it never is.
+                let exchanged = renameat2(here, &path, here, &link, RenameFlags::RENAME_EXCHANGE);
+                exchanged.expect("a directory of ours");
+                thread::yield_now();
+            }
+        });
+        let launch = |_: &usize| {
+            let template = command.prepare().expect("a good description");
+            let started = template.spawn().map(|mut child| child.wait());
+            assert_untouched(canary.path());
+            started.is_ok()
+        };
+        let started = (0..LAUNCHES / 4).filter(launch).count();
+        stop.store(true, Ordering::Relaxed);
+        started
+    });
+    assert!(started > 0, "/{name}: no launch has met the directory");
+    assert!(
+        started < LAUNCHES / 4,
+        "/{name}: no launch has met the link"
+    );
+}

@@ -1,0 +1,229 @@
+//! Mounts that were asked for: binds, filesystems in memory, files.
+
+use std::fs::{self, File, Permissions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::fcntl::{FcntlArg, fcntl};
+
+use crate::support::clonebox::{Clonebox, run};
+use crate::support::files;
+use crate::support::rootfs::Root;
+use crate::support::{binary, probe, run_probe, tests};
+
+/// A directory with a file in it.
+fn volume() -> tempfile::TempDir {
+    let volume = files::directory();
+    fs::write(volume.path().join("file"), "data").expect("a directory of ours");
+    volume
+}
+
+fn text(directory: &tempfile::TempDir) -> &str {
+    directory.path().to_str().expect("UTF-8")
+}
+
+tests! {
+    fn a_volume_is_the_callers_directory_at_a_path_that_is_made() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        let bind = format!("{}:/deep/er/data", text(&volume));
+        root.run(&["-v", &bind], &["cat", "/deep/er/data/file"]).succeeds().prints("data");
+        root.run(&["-v", &bind], &["try", "/deep/er/data/new"]).succeeds().prints("made\n");
+        assert!(volume.path().join("new").exists());
+        assert!(root.path().join("deep/er/data").is_dir());
+        assert!(!root.path().join("deep/er/data/file").exists());
+    }
+
+    fn a_volume_of_a_relative_path_is_relative_to_the_caller() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        fs::create_dir(volume.path().join("sub")).expect("a directory of ours");
+        fs::write(volume.path().join("sub/file"), "below").expect("a directory of ours");
+        // The second is looked up when the child's own directory is another one.
+        let options = ["--tmpfs", "/t", "-v", "sub:/a"];
+        let ran = root.describe(&options, &["cat", "/a/file"]).current_dir(volume.path()).run();
+        ran.succeeds().prints("below");
+        let words = ["--tmpfs", "/mnt", "-v", "sub:/mnt/a", "--", &probe::path(), "__probe", "cat", "/mnt/a/file"];
+        Clonebox::new().args(words).current_dir(volume.path()).run().succeeds().prints("below");
+    }
+
+    fn a_box_on_the_callers_root_stays_in_the_callers_directory() needs [Box] {
+        let volume = volume();
+        let ran = Clonebox::new().args(["--tmpfs", "/mnt"]).probe(["cwd"]).current_dir(volume.path()).run();
+        ran.succeeds().prints(&format!("{}\n", fs::canonicalize(volume.path()).expect("a path").display()));
+    }
+
+    fn a_read_only_volume_cannot_be_written() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        for options in [
+            ["-v".to_owned(), format!("{}:/data:ro", text(&volume))],
+            ["--ro-bind".to_owned(), format!("{}:/data", text(&volume))],
+            ["--mount".to_owned(), format!("type=bind,src={},dst=/data,readonly", text(&volume))],
+        ] {
+            let options = options.each_ref().map(String::as_str);
+            root.run(&options, &["try", "/data/new", "/data/file"]).succeeds().prints("EROFS\nEROFS\n");
+        }
+    }
+
+    fn what_is_mounted_below_a_read_only_volume_is_read_only_too() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        fs::create_dir(volume.path().join("below")).expect("a directory of ours");
+        // An outer box has a mount below the source.
+        let below = format!("{}/below", text(&volume));
+        let bind = format!("{}:/data:ro", text(&volume));
+        let clonebox = binary();
+        let program = root.program();
+        let words = [
+            "--tmpfs", &below, "--cap-add", "ALL", "--", clonebox.to_str().expect("UTF-8"), "--rootfs", root.text(), "-v",
+            &program, "-v", &bind, "--", "/it", "__probe", "try", "/data/new", "/data/below/new",
+        ];
+        run(words).succeeds().prints("EROFS\nEROFS\n");
+    }
+
+    fn a_volume_may_be_a_file() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        let bind = format!("{}/file:/etc/secret:ro", text(&volume));
+        root.run(&["-v", &bind], &["cat", "/etc/secret"]).succeeds().prints("data");
+        root.run(&["-v", &bind], &["try", "/etc/secret"]).succeeds().prints("EROFS\n");
+        assert_eq!(fs::read(root.path().join("etc/secret")).expect("it was made"), b"");
+    }
+
+    fn a_source_that_is_missing_is_an_error_unless_it_may_be() needs [Box] {
+        let root = Root::new();
+        let ran = root.run(&["-v", "/nonexistent:/data"], &["exit", "0"]).exits_with(125);
+        assert!(ran.stderr().contains("/nonexistent: No such file or directory (ENOENT)"), "{}", ran.stderr());
+        assert!(ran.stderr().contains("--volume /nonexistent:/data"), "{}", ran.stderr());
+        root.run(&["--bind-try", "/nonexistent:/data"], &["stat", "/data"]).succeeds().prints("/data ENOENT\n");
+        root.run(&["--bind-try", "/etc"], &["stat", "/etc"]).succeeds();
+    }
+
+    fn a_tmpfs_has_its_size_and_mode_and_goes_with_the_box() needs [Box] {
+        let root = Root::new();
+        let options = ["--tmpfs", "/t:size=64k,mode=1711"];
+        let ran = root.run(&options, &["stat", "/t"]).succeeds().stdout();
+        assert!(ran.starts_with("/t directory 1711"), "{ran}");
+        let table = root.run(&options, &["cat", "/proc/self/mounts"]).succeeds().stdout();
+        let line = table.lines().find(|line| line.contains(" /t ")).expect("it is mounted");
+        assert!(line.contains("size=64k") && line.contains("nosuid") && line.contains("nodev"), "{line}");
+        root.run(&options, &["try", "/t/x"]).succeeds().prints("made\n");
+        assert!(!root.path().join("t/x").exists());
+    }
+
+    fn mounts_are_made_in_the_order_of_the_words() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        let bind = format!("{}:/a/b", text(&volume));
+        root.run(&["--tmpfs", "/a", "-v", &bind], &["cat", "/a/b/file"]).succeeds().prints("data");
+        root.run(&["-v", &bind, "--tmpfs", "/a"], &["list", "/a"]).succeeds().prints("");
+        // Of a target that is there twice the last one is seen.
+        root.run(&["--tmpfs", "/a/b", "-v", &bind], &["cat", "/a/b/file"]).succeeds().prints("data");
+        root.run(&["-v", &bind, "--tmpfs", "/a/b"], &["list", "/a/b"]).succeeds().prints("");
+    }
+
+    fn every_type_of_mount_works() needs [Root] {
+        let (root, volume) = (Root::new(), volume());
+        let mount = |words: &str, probe: &[&str]| root.run(&["--ipc", "private", "--mount", words], probe).succeeds();
+        mount("type=proc,dst=/p", &["links", "/p/self"]).prints("1\n");
+        mount("type=sysfs,dst=/s", &["stat", "/s/kernel"]);
+        mount("type=devpts,dst=/d", &["list", "/d"]).prints("ptmx\n");
+        mount("type=mqueue,dst=/q", &["list", "/q"]).prints("");
+        mount("type=tmpfs,dst=/t,size=1m", &["list", "/t"]).prints("");
+        // Both on one filesystem, and not below each other.
+        let directory = files::directory();
+        for name in ["u", "w"] {
+            fs::create_dir(directory.path().join(name)).expect("a directory of ours");
+        }
+        let upper = text(&directory);
+        let overlay = format!("type=overlay,lowerdir={},upperdir={upper}/u,workdir={upper}/w,dst=/o", text(&volume));
+        mount(&overlay, &["cat", "/o/file"]).prints("data");
+        mount(&overlay, &["try", "/o/new"]).prints("made\n");
+        assert!(Path::new(upper).join("u/new").exists() && !volume.path().join("new").exists());
+    }
+
+    fn a_file_of_a_descriptor_is_in_memory_only() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        let secret = File::open(volume.path().join("file")).expect("a file of ours");
+        fcntl(&secret, FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).expect("it is open");
+        let file = format!("{}:/run/secret", secret.as_raw_fd());
+        let ran = root.run(&["--file", &file], &["stat", "/run/secret"]).succeeds().stdout();
+        assert!(ran.starts_with("/run/secret file 600"), "{ran}");
+        // The descriptor has been read to its end.
+        drop(secret);
+        let secret = File::open(volume.path().join("file")).expect("a file of ours");
+        fcntl(&secret, FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).expect("it is open");
+        let file = format!("{}:/run/secret", secret.as_raw_fd());
+        root.run(&["--file", &file], &["cat", "/run/secret"]).succeeds().prints("data");
+        assert_eq!(fs::read(root.path().join("run/secret")).expect("its place was made"), b"");
+        let table = root.run(&["--file", &file], &["cat", "/proc/self/mounts"]).succeeds().stdout();
+        assert_eq!(table.lines().filter(|line| line.split(' ').nth(1) == Some("/")).count(), 1, "{table}");
+    }
+
+    fn a_file_belongs_to_the_user() needs [Root] {
+        let (root, volume) = (Root::new(), volume());
+        let secret = File::open(volume.path().join("file")).expect("a file of ours");
+        fcntl(&secret, FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).expect("it is open");
+        let file = format!("{}:/secret", secret.as_raw_fd());
+        root.run(&["--file", &file, "-u", "1234:567"], &["cat", "/secret"]).succeeds().prints("data");
+    }
+
+    fn without_a_root_filesystem_nothing_is_made() needs [Box] {
+        let volume = volume();
+        let target = volume.path().join("new/place");
+        let bind = format!("{}:{}", text(&volume), target.display());
+        let ran = run_probe(&["-v", &bind], &["exit", "0"]).exits_with(125);
+        assert!(ran.stderr().contains("No such file or directory (ENOENT)"), "{}", ran.stderr());
+        assert!(!volume.path().join("new").exists());
+        fs::create_dir_all(&target).expect("a directory of ours");
+        let file = format!("{}/file", target.display());
+        run_probe(&["-v", &bind], &["cat", &file]).succeeds().prints("data");
+    }
+
+    fn mounts_work_in_a_user_namespace() needs [Userns] {
+        let (root, volume) = (Root::new(), volume());
+        fs::set_permissions(volume.path(), Permissions::from_mode(0o777)).expect("it is ours");
+        let bind = format!("{}:/data:ro", text(&volume));
+        let options = ["--userns", "auto", "-v", &bind, "--tmpfs", "/t"];
+        root.run(&options, &["try", "/data/x", "/t/x"]).succeeds().prints("EROFS\nmade\n");
+        root.run(&["--userns", "auto", "--net", "none"], &["try", "/sys/x"]).succeeds().prints("EROFS\n");
+    }
+
+    fn two_thousand_volumes_are_as_good_as_one() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        let mut options = Vec::new();
+        for number in 0..2000 {
+            options.extend(["-v".to_owned(), format!("{}:/many/{number}", text(&volume))]);
+        }
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        root.run(&options, &["cat", "/many/1999/file"]).succeeds().prints("data");
+        // Each is a number of steps that does not depend on how many there are.
+        let steps = |count: usize| {
+            let words = [&["--explain", "--rootfs", root.text()][..], &options[..2 * count], &["--", "/it"]].concat();
+            run(words).succeeds().stdout().lines().count()
+        };
+        let (ten, twenty, all) = (steps(10), steps(20), steps(2000));
+        assert_eq!((all - ten) * 10, (twenty - ten) * 1990);
+    }
+
+    fn a_few_descriptors_are_enough_for_many_volumes() needs [Box] {
+        let (root, volume) = (Root::new(), volume());
+        let mut options = vec!["--ulimit".to_owned(), "nofile=8".to_owned()];
+        for number in 0..100 {
+            options.extend(["-v".to_owned(), format!("{}:/many/{number}", text(&volume))]);
+        }
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        root.run(&options, &["cat", "/many/99/file"]).succeeds().prints("data");
+    }
+
+    fn nonsense_is_refused_in_one_line() needs [] {
+        for words in [
+            ["-v", "/a"], ["-v", ":/a"], ["-v", "/a:/b:zz"], ["-v", "/a:b"], ["-v", "/a:/"], ["-v", "/a:/../b"],
+            ["-v", "/a:/b:shared"], ["-v", "/a:/b:rslave"], ["--tmpfs", ""], ["--tmpfs", "/t:size=x"], ["--tmpfs", "/t:mode=9"],
+            ["--tmpfs", "t"], ["--mount", ""], ["--mount", "type=nfs,dst=/a"], ["--mount", "type=bind,dst=/a"],
+            ["--mount", "type=overlay,dst=/a"], ["--mount", "type=overlay,dst=/a,lowerdir=b"], ["--file", "x:/a"],
+            ["--file", "99:/a"], ["--file", "0"], ["--ro-bind", ""], ["--ro-bind", "a:b:c"], ["--bind-try", ":"],
+        ] {
+            let ran = run(words.iter().chain(&["--", "true"])).exits_with(125);
+            let lines = ran.stderr().lines().count();
+            assert!((1..=2).contains(&lines), "{words:?}: {}", ran.stderr());
+            assert!(ran.stderr().starts_with("clonebox: "), "{words:?}: {}", ran.stderr());
+        }
+    }
+}
