@@ -27,6 +27,7 @@
 //! A box of root on the host's own files is an isolated view, not a security boundary: uid 0 owns the
 //! host's files with or without capabilities.
 
+mod cgroup;
 mod command;
 mod error;
 mod launch;
@@ -36,16 +37,21 @@ mod spec;
 mod streams;
 mod supervise;
 
+pub use cgroup::LimitsUsage;
 pub use command::{Command, Stdio, Template};
 pub use error::{Error, ErrorKind, FailedStep};
 pub use pidfd::Usage;
-pub use plan::{HostFacts, MountFacts, PathFacts, Plan, PlannedStep, SourceKind, compile};
+pub use plan::{
+    CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, Plan, PlannedStep, SourceKind,
+    compile,
+};
 pub use spec::{
-    Attributes, Capability, CapabilitySet, Caps, CapsParseError, Dev, Env, EnvFileError, Exec,
-    HOST_NAME_MAX, MAX_ARG_STRLEN, Mount, MountKind, MountParseError, Namespace, Namespaces,
-    Origin, ParentDeath, Propagation, Redirect, Resource, Rlimit, RlimitParseError, Rootfs,
-    Selection, Setting, Spec, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
-    UserParseError, Violation, Writes, parse_env_file, random_name,
+    Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev, DeviceLimit, Env,
+    EnvFileError, Exec, HOST_NAME_MAX, LimitParseError, Limits, MAX_ARG_STRLEN, Mount, MountKind,
+    MountParseError, Namespace, Namespaces, Origin, ParentDeath, Propagation, Rate, Redirect,
+    Resource, Rlimit, RlimitParseError, Rootfs, Selection, Setting, Spec, Swap, TimeOffset,
+    TimeOffsetParseError, Tty, User, UserNamespace, UserParseError, Violation, Writes, parse_bytes,
+    parse_env_file, random_name,
 };
 pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor};
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clonebox::{
-    CapabilitySet, HostFacts, Namespace, Origin, PathFacts, Plan, Redirect, Setting, Spec,
-    TimeOffset, Tty, User, UserNamespace, compile,
+    CapabilitySet, CgroupFacts, HostFacts, Namespace, Origin, PathFacts, Plan, Redirect, Setting,
+    Spec, TimeOffset, Tty, User, UserNamespace, compile,
 };
 
 /// A plain root on a current kernel, not at a terminal.
@@ -24,6 +24,7 @@ fn root() -> HostFacts {
         ignored_signals: 1 << 12,
         environment: vec![("PATH".into(), "/bin".into())],
         entropy: 1,
+        cgroups: CgroupFacts::default(),
         paths: PathFacts::default(),
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::plan::{HostFacts, Plan, Step, quoted_bare};
+use crate::plan::{CgroupFile, HostFacts, Plan, Step, quoted_bare};
 use crate::spec::{Spec, capability_name};
 
 const CAP_SYS_ADMIN: u8 = 21;
@@ -40,6 +40,25 @@ pub(super) fn parent(action: &str, errno: Errno) -> Option<String> {
         (_, Errno::EMFILE) => {
             Some("this process has too many open files: raise ulimit -n".to_owned())
         }
+        _ => None,
+    }
+}
+
+/// Why a limit cannot be set.
+pub(super) fn limit(errno: Errno, file: Option<&CgroupFile>) -> Option<String> {
+    match errno {
+        Errno::EACCES | Errno::EPERM | Errno::EROFS if !nix::unistd::geteuid().is_root() => Some(
+            "no cgroup has been delegated to this user: run with sudo, or under \
+             systemd-run --user --scope -p Delegate=yes"
+                .to_owned(),
+        ),
+        Errno::EROFS => Some(
+            "cgroups are read-only here, as in a container: start it with --privileged".to_owned(),
+        ),
+        Errno::EBUSY if file.is_some() => Some(
+            "a cgroup that has processes hands no controller on: name one that has none with --cgroup-parent"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
+use crate::cgroup::MakeError;
 use crate::launch::Failure;
 use crate::pidfd::WaitStatus;
 use crate::plan::{Plan, Role, Step, quoted_bare};
@@ -101,6 +102,7 @@ impl Error {
                 error.0.hint = hint::parent(action, errno);
                 error
             }
+            Failure::Limit(failure) => Self::limit_failed(failure, plan),
             Failure::Clone(errno) => Self::clone_failed(errno, plan),
             Failure::Step(index, errno) => Self::step_failed(index, errno, plan, spec),
             Failure::Exec(candidate, errno) => Self::init_failed(candidate, errno, plan, spec),
@@ -139,6 +141,23 @@ impl Error {
                 error
             }
         }
+    }
+
+    fn limit_failed(failure: MakeError, plan: &Plan) -> Self {
+        let MakeError {
+            action,
+            errno,
+            file,
+        } = failure;
+        let mut error = Self::new(ErrorKind::Parent, &action, errno);
+        error.0.hint = hint::limit(errno, file.as_ref());
+        error.0.step = file.map(|file| FailedStep {
+            number: None,
+            count: plan.steps.len(),
+            call: format!("write({:?}, {:?})", file.name, file.value),
+            origin: file.origin,
+        });
+        error
     }
 
     fn clone_failed(errno: Errno, plan: &Plan) -> Self {

@@ -17,6 +17,7 @@ use super::outcome::{Failure, Timings};
 use super::pty::Pty;
 use super::signals::AllBlocked;
 use super::{spawner, wait};
+use crate::cgroup::Cgroup;
 use crate::pidfd::{self, kill, wait_for};
 use crate::plan::{Plan, Terminal, slot};
 use crate::spec::ParentDeath;
@@ -29,6 +30,7 @@ pub(super) struct Ends {
     /// The other end of the box's terminal.
     pub(super) ptmx: Option<OwnedFd>,
     pub(super) init: Option<InitReport>,
+    pub(super) cgroup: Option<Cgroup>,
 }
 /// Everything that belongs to one launch until its child has left the shared memory.
 pub(super) struct Frame {
@@ -38,6 +40,8 @@ pub(super) struct Frame {
     entry: Box<Entry>,
     /// A terminal that the child makes.
     handover: Option<Handover>,
+    /// The cgroup in which the child is made, on version 2.
+    into_cgroup: RawFd,
     /// What the child uses, kept open until then.
     kept: Vec<OwnedFd>,
 }
@@ -66,6 +70,7 @@ impl Frame {
             times,
             entry,
             handover: None,
+            into_cgroup: 0,
             kept: Vec::new(),
         };
         for (slot, fd) in slot::STDIO.into_iter().zip(streams) {
@@ -78,8 +83,10 @@ impl Frame {
             .supply_parent()
             .map_err(cannot("open the parent's pidfd"))?;
         let init = frame.supply_init().map_err(cannot("make the init ready"))?;
+        let cgroup = frame.supply_cgroup()?;
         frame.supply_words();
-        Ok((frame, Ends { ptmx, init }))
+        let ends = Ends { ptmx, init, cgroup };
+        Ok((frame, ends))
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -156,6 +163,26 @@ impl Frame {
         Ok(Some(report))
     }
 
+    fn supply_cgroup(&mut self) -> Result<Option<Cgroup>, Failure> {
+        if self.plan.cgroups.groups.is_empty() {
+            return Ok(None);
+        }
+        let cgroup = Cgroup::make(&self.plan.cgroups, &self.plan.name).map_err(Failure::Limit)?;
+        let cannot = |errno| Failure::Parent("open the cgroup", errno);
+        for (slot, door) in slot::CGROUPS
+            .into_iter()
+            .zip(cgroup.doors().map_err(cannot)?)
+        {
+            self.supply(slot, door).map_err(cannot)?;
+        }
+        if let Some(directory) = cgroup.unified() {
+            let directory = above(directory, 0).map_err(cannot)?;
+            self.into_cgroup = directory.as_raw_fd();
+            self.kept.push(directory);
+        }
+        Ok(Some(cgroup))
+    }
+
     fn supply_words(&self) {
         let shared = self.shared();
         shared.set_slot(slot::ARGV, self.plan.exec.argv.address());
@@ -176,6 +203,7 @@ impl Frame {
             exit_signal: libc::SIGCHLD as u64,
             stack: stack as u64,
             stack_size: stack_size as u64,
+            cgroup: self.into_cgroup as u64,
             ..CloneArgs::default()
         };
         let clone = if self.plan.clone.clone3 {

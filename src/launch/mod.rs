@@ -12,6 +12,7 @@
 //!         ── no ──▶ started
 //! ```
 
+mod cgroups;
 mod dumpable;
 mod foreground;
 mod frame;

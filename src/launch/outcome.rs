@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::init::InitReport;
+use crate::cgroup::{Cgroup, MakeError};
 use crate::pidfd::WaitStatus;
 
 /// A box whose program has been executed.
@@ -17,6 +18,7 @@ pub(crate) struct Started {
     /// The other end of the box's terminal.
     pub(crate) ptmx: Option<OwnedFd>,
     pub(crate) init: Option<InitReport>,
+    pub(crate) cgroup: Option<Cgroup>,
     pub(crate) timings: Option<Timings>,
     pub(crate) at: Instant,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Timings {
 pub(crate) enum Failure {
     /// The parent could not do something for the launch.
     Parent(&'static str, Errno),
+    /// A limit could not be set.
+    Limit(MakeError),
     /// clone(2) or clone3(2) failed.
     Clone(Errno),
     /// A step failed.

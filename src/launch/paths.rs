@@ -5,21 +5,22 @@
 //! has: a directory that has come meanwhile is as good as one that was made, and one that has gone ends
 //! the set-up with an error.
 
+use std::collections::HashMap;
 use std::ffi::CStr;
-use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::ptr;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statvfs::statvfs;
 
 use crate::plan::{MountFacts, PathFacts, SourceKind};
-use crate::spec::{Attributes, Mount, MountKind, Rootfs, Spec, Writes};
+use crate::spec::{Attributes, Dev, Mount, MountKind, Rootfs, Spec, Writes};
 
 const LOOK_UP: OFlag = OFlag::O_PATH
     .union(OFlag::O_NOFOLLOW)
@@ -42,6 +43,7 @@ pub(super) fn gather(spec: &Spec) -> PathFacts {
         mount_setattr,
         root_flags: rootfs.map_or(0, |rootfs| flags(&rootfs.path)),
         mount_points,
+        own_network: rootfs.is_some() && own_network(),
         mounts: spec
             .mounts
             .iter()
@@ -53,24 +55,23 @@ pub(super) fn gather(spec: &Spec) -> PathFacts {
 /// What lies at a place before the box is there.
 enum Backing {
     /// Directories of the caller's, any of which may have a name.
-    Directories(Vec<OwnedFd>),
+    Directories(Vec<PathBuf>),
     /// Nothing yet.
     Empty,
 }
 
 impl Backing {
-    fn open(paths: &[&Path]) -> Self {
-        let open = |path: &&Path| File::open(path).ok().map(OwnedFd::from);
-        Self::Directories(paths.iter().filter_map(open).collect())
+    fn of(paths: &[&Path]) -> Self {
+        Self::Directories(paths.iter().map(|&path| path.to_owned()).collect())
     }
 
     fn root(rootfs: Option<&Rootfs>) -> Self {
         let Some(rootfs) = rootfs else {
-            return Self::open(&[Path::new("/")]);
+            return Self::of(&[Path::new("/")]);
         };
         match &rootfs.writes {
-            Writes::Keep(upper) => Self::open(&[&rootfs.path, &upper.join("upper")]),
-            Writes::Through | Writes::Discard => Self::open(&[&rootfs.path]),
+            Writes::Keep(upper) => Self::of(&[&rootfs.path, &upper.join("upper")]),
+            Writes::Through | Writes::Discard => Self::of(&[&rootfs.path]),
         }
     }
 
@@ -79,9 +80,9 @@ impl Backing {
         let Self::Directories(roots) = self else {
             return 0;
         };
-        let below = |root: &OwnedFd| {
+        let below = |root: &PathBuf| {
             let mut known = 0;
-            let mut directory = root.try_clone().ok();
+            let mut directory = open_directory(root);
             for name in names {
                 let next = directory
                     .as_ref()
@@ -103,7 +104,7 @@ impl Backing {
             return false;
         };
         roots.iter().any(|root| {
-            let mut directory = root.try_clone().ok();
+            let mut directory = open_directory(root);
             for parent in parents {
                 directory = directory
                     .and_then(|directory| openat(directory, *parent, LOOK_UP, Mode::empty()).ok());
@@ -123,23 +124,23 @@ struct Tree {
     /// Whether what is missing in the root itself may be made.
     own_root: bool,
     root: Backing,
-    mounts: Vec<(PathBuf, Backing)>,
+    mounts: HashMap<PathBuf, Backing>,
 }
 
 impl Tree {
     fn new(root: Backing, spec: &Spec) -> Self {
-        let mut mounts = Vec::new();
+        let mut mounts = HashMap::new();
         if spec.rootfs.is_some() {
-            mounts.push(("/sys".into(), Backing::open(&[Path::new("/sys")])));
+            mounts.insert("/sys".into(), Backing::of(&[Path::new("/sys")]));
             if spec.proc.value {
-                mounts.push(("/proc".into(), Backing::open(&[Path::new("/proc")])));
+                mounts.insert("/proc".into(), Backing::of(&[Path::new("/proc")]));
             }
             match spec.dev.value {
-                crate::spec::Dev::Minimal => mounts.push(("/dev".into(), Backing::Empty)),
-                crate::spec::Dev::Host => {
-                    mounts.push(("/dev".into(), Backing::open(&[Path::new("/dev")])));
+                Dev::Minimal => drop(mounts.insert("/dev".into(), Backing::Empty)),
+                Dev::Host => {
+                    mounts.insert("/dev".into(), Backing::of(&[Path::new("/dev")]));
                 }
-                crate::spec::Dev::None => {}
+                Dev::None => {}
             }
         }
         Self {
@@ -151,14 +152,12 @@ impl Tree {
 
     /// Looks at a mount, which is there for those after it.
     fn add(&mut self, mount: &Mount, mount_setattr: bool) -> MountFacts {
-        // What was mounted last lies on top.
-        let below = self.mounts.iter().rev();
-        let (prefix, backing) = below
-            .filter(|(point, _)| mount.target.starts_with(point))
-            .max_by_key(|(point, _)| point.components().count())
-            .map_or((Path::new("/"), &self.root), |(point, backing)| {
-                (point.as_path(), backing)
-            });
+        // The nearest mount above it; of several on one place the last, which lies on top.
+        let (prefix, backing) = mount
+            .target
+            .ancestors()
+            .find_map(|above| Some((above, self.mounts.get(above)?)))
+            .unwrap_or((Path::new("/"), &self.root));
         let rest = mount.target.strip_prefix(prefix).unwrap_or(&mount.target);
         let names = names(rest);
         let directories = backing.directories(&names);
@@ -166,12 +165,12 @@ impl Tree {
         let fresh = matches!(backing, Backing::Empty);
         let own_root = prefix == Path::new("/") && self.own_root;
         let (source, own) = match &mount.kind {
-            MountKind::Bind { source, .. } => (kind(source), Backing::open(&[source])),
+            MountKind::Bind { source, .. } => (kind(source), Backing::of(&[source])),
             MountKind::File { .. } => (SourceKind::File, Backing::Empty),
             MountKind::Overlay { lower, upper } => {
                 let upper = upper.iter().map(|(upper, _)| upper);
                 let layers: Vec<&Path> = lower.iter().chain(upper).map(PathBuf::as_path).collect();
-                (SourceKind::Directory, Backing::open(&layers))
+                (SourceKind::Directory, Backing::of(&layers))
             }
             _ => (SourceKind::Directory, Backing::Empty),
         };
@@ -187,9 +186,14 @@ impl Tree {
             exists,
             creatable: fresh || own_root,
         };
-        self.mounts.push((mount.target.clone(), own));
+        self.mounts.insert(mount.target.clone(), own);
         facts
     }
+}
+
+fn open_directory(path: &Path) -> Option<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(path, flags, Mode::empty()).ok()
 }
 
 fn names(path: &Path) -> Vec<&[u8]> {
@@ -245,7 +249,7 @@ fn below_source(mount: &Mount, mount_setattr: bool) -> Vec<(PathBuf, u64)> {
 }
 
 /// The octal escapes of proc_pid_mountinfo(5).
-fn unescape(text: &[u8]) -> Vec<u8> {
+pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, more @ ..] = rest {
@@ -267,6 +271,26 @@ fn unescape(text: &[u8]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Whether the network namespace belongs to the user namespace of this process, so that the kernel mounts
+/// its sysfs: ioctl_ns(2).
+fn own_network() -> bool {
+    /// `NS_GET_USERNS` in `linux/nsfs.h`.
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    let number = |path: &str| std::fs::metadata(path).ok().map(|found| found.ino());
+    let Ok(network) = std::fs::File::open("/proc/self/ns/net") else {
+        return false;
+    };
+    // SAFETY: the call takes no memory. Its result is a new descriptor, or an error.
+    let owner = unsafe { libc::ioctl(network.as_raw_fd(), NS_GET_USERNS as _) };
+    if owner < 0 {
+        return false;
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    let owner = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(owner) });
+    let owner = owner.metadata().ok().map(|found| found.ino());
+    owner.is_some() && owner == number("/proc/self/ns/user")
 }
 
 /// Whether openat2(2) is there and not forbidden. Asked for nothing, it is `EINVAL` where it is.

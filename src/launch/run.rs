@@ -28,7 +28,12 @@ pub(crate) fn launch(
     let deadline = plan
         .start_timeout
         .and_then(|timeout| Instant::now().checked_add(timeout));
-    let (frame, Ends { ptmx, mut init }) = Frame::new(plan, streams)?;
+    let (frame, ends) = Frame::new(plan, streams)?;
+    let Ends {
+        ptmx,
+        mut init,
+        cgroup,
+    } = ends;
     let began = if plan.timings { monotonic_ns() } else { 0 };
     let dumpable = plan.changes_ids.then(Dumpable::keep);
     let to_lend = plan.terminal == Terminal::Inherit && Foreground::is_ours();
@@ -73,6 +78,7 @@ pub(crate) fn launch(
         pidfd,
         ptmx,
         init,
+        cgroup,
         timings,
         at: Instant::now(),
     })

@@ -6,7 +6,7 @@
 //! The order of the steps is the substance of this file. Each phase needs what the ones before it
 //! made, and takes away what only they needed:
 //!
-//! 1. The parent-death signal.
+//! 1. The parent-death signal. The cgroups, whose limits hold from here on at the latest.
 //! 2. User and group maps. *Must* precede everything that needs to be root in the user namespace.
 //! 3. Clocks, which are set through the /proc of the host.
 //! 4. Session and the caller's foreground, while every signal is blocked (`SIGTTOU` among them). Then a
@@ -32,8 +32,8 @@ use super::exec::{self, Exec};
 use super::facts::HostFacts;
 use super::step::{Plan, Steps};
 use super::{
-    caps, death, dev, fd, mount, namespaces, net, no_new_privs, priority, proc, rlimit, rootfs,
-    signal, sysfs, time, tty, user, userns, uts, workdir,
+    caps, cgroup, death, dev, fd, mount, namespaces, net, no_new_privs, priority, proc, rlimit,
+    rootfs, signal, sysfs, time, tty, user, userns, uts, workdir,
 };
 use crate::spec::{Spec, Violation};
 
@@ -47,7 +47,7 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
     if !violations.is_empty() {
         return Err(violations);
     }
-    let draft = Draft::new(spec, facts);
+    let draft = Draft::new(spec, facts)?;
     let exec = exec::prepare(&draft);
     let steps = steps(&draft, &exec);
     Ok(Plan {
@@ -55,6 +55,7 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
         code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
         steps,
         exec,
+        cgroups: draft.cgroups.clone(),
         terminal: draft.terminal,
         terminal_inside: draft.terminal_inside(),
         parent_death: spec.parent_death.value,
@@ -72,6 +73,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> Vec<super::Step> {
     let mut steps = Steps::new();
     fd::arrange(draft, &mut steps);
     death::arm(draft, &mut steps);
+    cgroup::join(draft, &mut steps);
     userns::map(draft, &mut steps);
     time::offsets(draft, &mut steps);
     tty::session(draft, &mut steps);

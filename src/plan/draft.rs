@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the phases of a compilation have to know of each other.
 
+use super::cgroup::{self, Cgroups};
 use super::facts::HostFacts;
 use super::step::{Role, Terminal};
 use super::{fd, tty};
-use crate::spec::{Dev, Namespace, Origin, Propagation, Spec, UserNamespace, random_name};
+use crate::spec::{
+    Dev, Namespace, Origin, Propagation, Spec, UserNamespace, Violation, random_name,
+};
 
 const CAP_SYS_ADMIN: u8 = 21;
 
@@ -19,10 +22,11 @@ pub(super) struct Draft<'a> {
     /// The streams that the new terminal takes.
     pub(super) on_terminal: [bool; 3],
     pub(super) numbers: fd::Numbers,
+    pub(super) cgroups: Cgroups,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(spec: &'a Spec, facts: &'a HostFacts) -> Self {
+    pub(super) fn new(spec: &'a Spec, facts: &'a HostFacts) -> Result<Self, Vec<Violation>> {
         let (terminal, on_terminal) = tty::decide(spec, facts);
         let user = &spec.namespaces.user;
         let userns = match user.value {
@@ -30,7 +34,8 @@ impl<'a> Draft<'a> {
             UserNamespace::IfNeeded => !facts.effective.contains(CAP_SYS_ADMIN),
             UserNamespace::Host => false,
         };
-        Self {
+        Ok(Self {
+            cgroups: cgroup::decide(spec, facts)?,
             spec,
             facts,
             numbers: fd::Numbers::new(spec, facts),
@@ -41,7 +46,7 @@ impl<'a> Draft<'a> {
             userns: userns.then(|| user.origin.clone()),
             terminal,
             on_terminal,
-        }
+        })
     }
 
     /// What of ours comes before the program, if anything.

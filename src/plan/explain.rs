@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::call::{FlagNames, show_flags};
+use super::cgroup::CLONE_INTO_CGROUP;
 use super::step::{CLONE_CLEAR_SIGHAND, CloneCall, Plan};
 
 const CLONE_FLAGS: FlagNames = &[
@@ -14,6 +15,7 @@ const CLONE_FLAGS: FlagNames = &[
     ("CLONE_PIDFD", libc::CLONE_PIDFD as u64),
     ("CLONE_CHILD_CLEARTID", libc::CLONE_CHILD_CLEARTID as u64),
     ("CLONE_CLEAR_SIGHAND", CLONE_CLEAR_SIGHAND),
+    ("CLONE_INTO_CGROUP", CLONE_INTO_CGROUP),
     ("CLONE_NEWUSER", libc::CLONE_NEWUSER as u64),
     ("CLONE_NEWNS", libc::CLONE_NEWNS as u64),
     ("CLONE_NEWUTS", libc::CLONE_NEWUTS as u64),
@@ -40,6 +42,9 @@ impl CloneCall {
 /// A line a step: number, call, who asked for it.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for group in &self.cgroups.groups {
+            group.fmt(f)?;
+        }
         writeln!(f, "     {}", self.clone.show())?;
         for (namespace, origin) in &self.clone.origins {
             writeln!(f, "       {namespace:<54} {origin}")?;
@@ -52,7 +57,8 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    /// The plan for a program: an object with `name`, `clone` (`call`, and `namespaces` with the
+    /// The plan for a program: an object with `name`, `cgroups` (of each the `parent` and the `files`, each
+    /// with `file`, `value` and `origin`), `clone` (`call`, and `namespaces` with the
     /// `origin` of each) and `steps`, each with `step` (counted from 1), `action`, `call` and `origin`.
     pub fn to_json(&self) -> Value {
         let namespaces = self.clone.origins.iter().map(
@@ -66,8 +72,18 @@ impl Plan {
                 "origin": step.origin().to_string(),
             })
         });
+        let cgroups = self.cgroups.groups.iter().map(|group| {
+            let files = group.files.iter().map(|file| {
+                json!({ "file": file.name, "value": file.value, "origin": file.origin.to_string() })
+            });
+            json!({
+                "parent": group.mount.join(group.parents.first().cloned().unwrap_or_default()),
+                "files": files.collect::<Vec<_>>(),
+            })
+        });
         json!({
             "name": self.name,
+            "cgroups": cgroups.collect::<Vec<_>>(),
             "clone": { "call": self.clone.show(), "namespaces": namespaces.collect::<Vec<_>>() },
             "steps": steps.collect::<Vec<_>>(),
         })

@@ -2,7 +2,7 @@
 //! What a plan depends on besides its description.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::spec::CapabilitySet;
 
@@ -38,8 +38,52 @@ pub struct HostFacts {
     pub environment: Vec<(OsString, OsString)>,
     /// Random bits, for a name.
     pub entropy: u64,
+    /// The hierarchies of cgroups; nothing for a description without limits.
+    pub cgroups: CgroupFacts,
     /// About the paths of its mounts; nothing for a description without any.
     pub paths: PathFacts,
+}
+
+/// Where limits can be set.
+#[derive(Clone, Debug, Default)]
+pub struct CgroupFacts {
+    /// The caller may make cgroups anywhere.
+    pub root: bool,
+    /// All that are mounted.
+    pub hierarchies: Vec<Hierarchy>,
+}
+
+/// A hierarchy of cgroups.
+#[derive(Clone, Debug, Default)]
+pub struct Hierarchy {
+    /// It is that of version 2.
+    pub unified: bool,
+    /// Where its root is mounted.
+    pub mount: PathBuf,
+    /// The cgroup of the caller, below that.
+    pub own: PathBuf,
+    /// The controllers that are in it, by their names on version 2.
+    pub controllers: Vec<String>,
+}
+
+impl CgroupFacts {
+    /// The hierarchy that has a controller: its version, its root, the caller's cgroup.
+    pub(super) fn hierarchy(&self, controller: &str) -> Option<(bool, &Path, &Path)> {
+        let mut all = self.hierarchies.iter();
+        let one = all.find(|one| one.controllers.iter().any(|name| name == controller))?;
+        Some((one.unified, &one.mount, &one.own))
+    }
+
+    /// The controllers that there are, for people.
+    pub(super) fn known(&self) -> String {
+        let all = self.hierarchies.iter().flat_map(|one| &one.controllers);
+        let all: Vec<&str> = all.map(String::as_str).collect();
+        if all.is_empty() {
+            "none has a controller".to_owned()
+        } else {
+            format!("they have {}", all.join(", "))
+        }
+    }
 }
 
 /// What must be known of paths, and of the calls that take them.
@@ -53,6 +97,8 @@ pub struct PathFacts {
     pub root_flags: u64,
     /// Which of the directories /proc, /sys and /dev a root filesystem has.
     pub mount_points: [bool; 3],
+    /// The network namespace of the caller belongs to its user namespace.
+    pub own_network: bool,
     /// One for each mount of the description.
     pub mounts: Vec<MountFacts>,
 }

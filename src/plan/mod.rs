@@ -12,6 +12,7 @@ mod facts;
 mod step;
 
 mod caps;
+mod cgroup;
 mod death;
 mod dev;
 mod env;
@@ -39,9 +40,10 @@ mod uts;
 mod workdir;
 
 pub use compile::compile;
-pub use facts::{HostFacts, MountFacts, PathFacts, SourceKind};
+pub use facts::{CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind};
 pub use step::{Plan, PlannedStep};
 
 pub(crate) use call::{quoted, quoted_bare};
+pub(crate) use cgroup::{Cgroups, File as CgroupFile, Group as CgroupGroup};
 pub(crate) use signal::name as signal_name;
 pub(crate) use step::{Role, Step, Terminal, slot};

@@ -188,7 +188,11 @@ fn remount(
     steps.push(origin, "mount it there", attach);
     enter(origin, slot::MEMORY, "the tmpfs", steps);
     for (below, flags) in &facts.below {
-        let name = Path::new("tree").join(below);
+        // Without a slash at its end: it may be a file.
+        let name = match below.as_os_str().is_empty() {
+            true => PathBuf::from("tree"),
+            false => Path::new("tree").join(below),
+        };
         let flags = libc::MS_REMOUNT | libc::MS_BIND | flags | tree::mount_flags(attributes);
         let args = [
             Value::Null,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The clone: which namespaces are new. See clone(2), namespaces(7).
 
+use super::cgroup::{self, CLONE_INTO_CGROUP};
 use super::draft::Draft;
 use super::step::{CLONE_CLEAR_SIGHAND, CloneCall};
 use crate::spec::{Namespace, Origin};
@@ -24,12 +25,17 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
         ("net", libc::CLONE_NEWNET, &own.net),
         ("cgroup", libc::CLONE_NEWCGROUP, &own.cgroup),
     ] {
-        if setting.value == Namespace::Private {
+        // With limits the child makes it, in the cgroup that it has entered.
+        let later = name == "cgroup" && !draft.cgroups.groups.is_empty();
+        if setting.value == Namespace::Private && !later {
             add(name, flag, &setting.origin);
         }
     }
     if draft.facts.clone3 {
         flags |= CLONE_CLEAR_SIGHAND;
+    }
+    if cgroup::clone_into(draft) {
+        flags |= CLONE_INTO_CGROUP;
     }
     if draft.spec.oom_score_adj.is_some() {
         // The kernel applies a new score to every process that shares the memory, which the parent

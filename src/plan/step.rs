@@ -8,9 +8,10 @@ use std::time::Duration;
 use clonebox_child as child;
 
 use super::call::Call;
+use super::cgroup::Cgroups;
 use super::exec::Exec;
 use super::fd::Numbers;
-use crate::spec::{Origin, ParentDeath};
+use crate::spec::{Origin, ParentDeath, Violation};
 
 /// Words that a launch fills in before the clone, or the child from an earlier step.
 pub(crate) mod slot {
@@ -65,6 +66,17 @@ pub(crate) mod slot {
     /// The addresses of the settings and of the size that the terminal gets.
     pub(crate) const SETTINGS: Slot = Slot(29);
     pub(crate) const SIZE: Slot = Slot(30);
+    /// The files through which the child enters its cgroups: one for each controller at most.
+    pub(crate) const CGROUPS: [Slot; 8] = [
+        Slot(32),
+        Slot(33),
+        Slot(34),
+        Slot(35),
+        Slot(36),
+        Slot(37),
+        Slot(38),
+        Slot(39),
+    ];
     /// The address of the scratch memory, where the kernel writes a structure.
     pub(crate) const STRUCT: Slot = Slot(22);
 
@@ -93,6 +105,7 @@ pub(crate) mod slot {
             Slot(0) => "<stdin>",
             Slot(1) => "<stdout>",
             Slot(2) => "<stderr>",
+            Slot(32..40) => "<cgroup>",
             _ => "<word>",
         }
     }
@@ -176,6 +189,7 @@ pub(crate) enum Role {
 pub struct Plan {
     pub(crate) name: String,
     pub(crate) clone: CloneCall,
+    pub(crate) cgroups: Cgroups,
     pub(crate) steps: Vec<Step>,
     pub(crate) exec: Exec,
     /// What the child gets: the calls of `steps`, lowered.
@@ -210,6 +224,16 @@ impl Plan {
                 step,
                 code,
             })
+    }
+
+    /// Whether a launch makes cgroups, and the end of the box removes them.
+    pub fn has_cgroups(&self) -> bool {
+        !self.cgroups.groups.is_empty()
+    }
+
+    /// What was asked for and will not be, because best effort is enough: a limit each.
+    pub fn missed(&self) -> &[Violation] {
+        &self.cgroups.missed
     }
 
     /// Whether the box's first process is PID 1 of a namespace.

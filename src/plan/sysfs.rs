@@ -20,7 +20,8 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
     let origin = &Origin::Default;
     let there = draft.facts.paths.mount_points[1];
     path::mount_point(draft, origin, b"sys", there, steps);
-    let own = draft.userns.is_none() || draft.spec.namespaces.net.value == Namespace::Private;
+    let callers = draft.userns.is_none() && draft.facts.paths.own_network;
+    let own = callers || draft.spec.namespaces.net.value == Namespace::Private;
     if own {
         let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         let call = tree::mount(Some(c"sysfs"), c".", Some(c"sysfs"), flags, None);

@@ -5,6 +5,7 @@
 //! Each value carries its [`Origin`], so that a failure can name whoever asked for it.
 
 mod caps;
+mod cgroup;
 mod death;
 mod env;
 mod exec;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 pub(crate) use caps::name as capability_name;
 pub use caps::{Capability, CapabilitySet, Caps, CapsParseError, Selection};
+pub(crate) use cgroup::controller_of;
+pub use cgroup::{Cpus, DeviceLimit, LimitParseError, Limits, Rate, Swap, parse_bytes};
 pub use death::ParentDeath;
 pub use env::{Env, EnvFileError, parse_env_file};
 pub use exec::{Exec, MAX_ARG_STRLEN};
@@ -72,6 +75,8 @@ pub struct Spec {
     pub umask: Option<Setting<u32>>,
     /// Resource limits. See setrlimit(2).
     pub rlimits: Vec<Setting<Rlimit>>,
+    /// Limits for the box as a whole.
+    pub limits: Limits,
     /// What is added to the badness of the program when memory runs out, -1000 to 1000. See
     /// proc_pid_oom_score_adj(5).
     pub oom_score_adj: Option<Setting<i32>>,
@@ -114,6 +119,7 @@ impl Spec {
             workdir: None,
             umask: None,
             rlimits: Vec::new(),
+            limits: Limits::default(),
             oom_score_adj: None,
             nice: None,
             fds: Vec::new(),

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use super::uts::{HOST_NAME_MAX, is_name};
-use super::{MAX_ARG_STRLEN, MountKind, Namespace, Origin, Propagation, Spec, Tty, Writes};
+use super::{MAX_ARG_STRLEN, MountKind, Namespace, Origin, Propagation, Spec, Swap, Tty, Writes};
 
 /// One thing that is wrong with a [`Spec`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +79,59 @@ pub(super) fn validate(spec: &Spec) -> Vec<Violation> {
     exec(spec, &mut found);
     numbers(spec, &mut found);
     mounts(spec, &mut found);
+    limits(spec, &mut found);
     combinations(spec, &mut found);
     found.0
+}
+
+fn limits(spec: &Spec, found: &mut Violations) {
+    let limits = &spec.limits;
+    for weight in limits.cpu_weight.iter().chain(&limits.io_weight) {
+        found.check((1..=10_000).contains(&weight.value), &weight.origin, || {
+            "a weight is 1 to 10000".to_owned()
+        });
+    }
+    for list in limits.cpuset_cpus.iter().chain(&limits.cpuset_mems) {
+        found.check(super::cgroup::is_list(&list.value), &list.origin, || {
+            format!("{:?} is no list of numbers, as in 0-2,4", list.value)
+        });
+    }
+    if let Some(swap) = &limits.memory_swap {
+        let memory = limits.memory.as_ref().map(|limit| limit.value);
+        let fits = match (swap.value, memory) {
+            (Swap::Unlimited, _) => true,
+            (Swap::Bytes(all), Some(memory)) => memory <= all,
+            (Swap::Bytes(_), None) => false,
+        };
+        found.check(fits, &swap.origin, || {
+            "memory and swap together are at least the memory, which has to be limited too"
+                .to_owned()
+        });
+    }
+    for file in &limits.files {
+        let (name, value) = &file.value;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let fine = super::controller_of(name).is_some() && name.bytes().all(plain);
+        found.check(fine, &file.origin, || {
+            format!("{name:?} is no file of a controller, as in memory.high")
+        });
+        found.check(!value.is_empty(), &file.origin, || {
+            "the value is empty".to_owned()
+        });
+    }
+    if let Some(parent) = &limits.parent {
+        let plain = |component| matches!(component, Component::RootDir | Component::Normal(_));
+        let fine = !parent.value.as_os_str().is_empty() && parent.value.components().all(plain);
+        found.check(fine, &parent.origin, || {
+            "the cgroup above is a path without ..".to_owned()
+        });
+    }
+    let parent = limits.parent.iter().map(|parent| &parent.origin);
+    for origin in parent.chain(&limits.best_effort) {
+        found.check(limits.any(), origin, || {
+            "there is no limit for a cgroup".to_owned()
+        });
+    }
 }
 
 /// Bytes of a file in memory. Our own limit: it is kept by everyone who keeps the description.

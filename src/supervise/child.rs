@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::cgroup::{Cgroup, LimitsUsage};
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
 use crate::plan::{Plan, Role, Terminal};
@@ -32,6 +33,8 @@ pub struct Child {
     pidfd: OwnedFd,
     ptmx: Option<OwnedFd>,
     init: Option<InitReport>,
+    cgroup: Option<Cgroup>,
+    limits: Option<LimitsUsage>,
     timings: Option<Timings>,
     began: Instant,
     end: Option<(ExitStatus, Usage)>,
@@ -53,6 +56,7 @@ impl Child {
             pidfd,
             ptmx,
             init,
+            cgroup,
             timings,
             at,
         } = started;
@@ -65,6 +69,8 @@ impl Child {
             pidfd,
             ptmx,
             init,
+            cgroup,
+            limits: None,
             timings,
             began: at,
             end: None,
@@ -209,6 +215,16 @@ impl Child {
         let told = self.init.as_mut().and_then(InitReport::wait_status);
         let status = ExitStatus::from_raw(told.unwrap_or(status.raw()));
         self.end = Some((status, usage));
+        if let Some(cgroup) = self.cgroup.take() {
+            self.limits = Some(cgroup.usage());
+            cgroup.remove();
+        }
+    }
+
+    /// What the kernel has counted for the box's limits; `None` until it has been waited for, and
+    /// without limits. Processes of a box with limits that are left at its end are killed.
+    pub fn limits_usage(&self) -> Option<LimitsUsage> {
+        self.limits
     }
 
     /// What the box has used; `None` until it has been waited for.

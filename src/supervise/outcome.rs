@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cgroup::LimitsUsage;
 use crate::pidfd::Usage;
 
 /// How a box has ended, and what it has used.
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub wall: Duration,
     /// What it has used.
     pub usage: Usage,
+    /// What has been counted for its limits, if it had any.
+    pub limits: Option<LimitsUsage>,
 }
 
 impl Outcome {
@@ -36,9 +39,10 @@ impl Outcome {
 
     /// The outcome for a program: an object with `exit_code` (as [`exit_code`](Self::exit_code)),
     /// `signal` (a number or null), `timed_out`, `wall_s`, `user_s`, `system_s` (seconds) and
-    /// `max_rss_bytes`.
+    /// `max_rss_bytes`; with limits also `limits`, an object with `oom_killed`, `memory_peak_bytes`,
+    /// `cpu_s`, `throttled`, `throttled_s` and `pids_peak`, each null where the kernel has not counted it.
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut report = json!({
             "exit_code": self.exit_code(),
             "signal": self.status.signal(),
             "timed_out": self.timed_out,
@@ -46,7 +50,24 @@ impl Outcome {
             "user_s": self.usage.user.as_secs_f64(),
             "system_s": self.usage.system.as_secs_f64(),
             "max_rss_bytes": self.usage.max_rss_bytes,
-        })
+        });
+        if let Some(limits) = self.limits {
+            report["limits"] = json!({
+                "oom_killed": limits.oom_killed,
+                "memory_peak_bytes": limits.memory_peak_bytes,
+                "cpu_s": limits.cpu.map(|time| time.as_secs_f64()),
+                "throttled": limits.throttled.map(|(times, _)| times),
+                "throttled_s": limits.throttled.map(|(_, time)| time.as_secs_f64()),
+                "pids_peak": limits.pids_peak,
+            });
+        }
+        report
+    }
+
+    /// Whether its program was killed because the memory of the box was used up.
+    pub fn is_out_of_memory(&self) -> bool {
+        let killed = self.status.signal() == Some(libc::SIGKILL) && !self.timed_out;
+        killed && self.limits.and_then(|limits| limits.oom_killed) == Some(true)
     }
 }
 
@@ -61,6 +82,7 @@ mod tests {
             timed_out,
             wall: Duration::ZERO,
             usage: Usage::default(),
+            limits: None,
         }
         .exit_code()
     }

@@ -130,6 +130,7 @@ impl Supervisor {
             timed_out,
             wall,
             usage: child.usage().unwrap_or_default(),
+            limits: child.limits_usage(),
         })
     }
 }

@@ -16,6 +16,7 @@ mod hostile;
 mod init;
 mod leftovers;
 mod library;
+mod limits;
 mod mounts;
 mod namespaces;
 mod process;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         init::tests(),
         leftovers::tests(),
         library::tests(),
+        limits::tests(),
         mounts::tests(),
         namespaces::tests(),
         process::tests(),

@@ -42,13 +42,13 @@ tests! {
         let options = ["--tmpfs", "/t", "-v", "sub:/a"];
         let ran = root.describe(&options, &["cat", "/a/file"]).current_dir(volume.path()).run();
         ran.succeeds().prints("below");
-        let words = ["--tmpfs", "/mnt", "-v", "sub:/mnt/a", "--", &probe::path(), "__probe", "cat", "/mnt/a/file"];
+        let words = ["--tmpfs", "/sys", "-v", "sub:/sys/a", "--", &probe::path(), "__probe", "cat", "/sys/a/file"];
         Clonebox::new().args(words).current_dir(volume.path()).run().succeeds().prints("below");
     }
 
     fn a_box_on_the_callers_root_stays_in_the_callers_directory() needs [Box] {
         let volume = volume();
-        let ran = Clonebox::new().args(["--tmpfs", "/mnt"]).probe(["cwd"]).current_dir(volume.path()).run();
+        let ran = Clonebox::new().args(["--tmpfs", "/sys"]).probe(["cwd"]).current_dir(volume.path()).run();
         ran.succeeds().prints(&format!("{}\n", fs::canonicalize(volume.path()).expect("a path").display()));
     }
 

@@ -79,7 +79,11 @@ tests! {
     }
 
     fn a_box_with_mounts_on_the_callers_root_does_what_explain_says() needs [Box, Strace, Clone3] {
-        compare(&["--tmpfs", "/mnt", "-v", "/:/mnt/root:ro"]);
+        compare(&["--tmpfs", "/sys", "-v", "/:/sys/root:ro"]);
+    }
+
+    fn a_box_with_limits_does_what_explain_says() needs [Limits, Strace, Clone3] {
+        compare(&["--pids-limit", "50", "-m", "64m", "--cgroupns", "private"]);
     }
 
     fn a_search_through_path_is_what_explain_says() needs [Box, Strace, Clone3] {

@@ -96,6 +96,57 @@ pub(crate) struct Args {
     /// devices of a root filesystem
     #[argh(option)]
     pub(crate) dev: Option<String>,
+    /// memory
+    #[argh(option, short = 'm')]
+    pub(crate) memory: Option<String>,
+    /// memory that is left to the box
+    #[argh(option)]
+    pub(crate) memory_reservation: Option<String>,
+    /// memory and swap
+    #[argh(option)]
+    pub(crate) memory_swap: Option<String>,
+    /// processors
+    #[argh(option)]
+    pub(crate) cpus: Option<String>,
+    /// share of the processors
+    #[argh(option)]
+    pub(crate) cpu_shares: Option<String>,
+    /// share of the processors
+    #[argh(option)]
+    pub(crate) cpu_weight: Option<String>,
+    /// processors that may be used
+    #[argh(option)]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// memory nodes that may be used
+    #[argh(option)]
+    pub(crate) cpuset_mems: Option<String>,
+    /// processes and threads
+    #[argh(option)]
+    pub(crate) pids_limit: Option<String>,
+    /// share of the disks
+    #[argh(option)]
+    pub(crate) io_weight: Option<String>,
+    /// bytes a second
+    #[argh(option)]
+    pub(crate) device_read_bps: Vec<String>,
+    /// bytes a second
+    #[argh(option)]
+    pub(crate) device_write_bps: Vec<String>,
+    /// reads a second
+    #[argh(option)]
+    pub(crate) device_read_iops: Vec<String>,
+    /// writes a second
+    #[argh(option)]
+    pub(crate) device_write_iops: Vec<String>,
+    /// file of the cgroup
+    #[argh(option)]
+    pub(crate) cgroup_conf: Vec<String>,
+    /// cgroup above
+    #[argh(option)]
+    pub(crate) cgroup_parent: Option<String>,
+    /// go on without limits that cannot be set
+    #[argh(switch)]
+    pub(crate) best_effort_limits: bool,
     /// PID namespace
     #[argh(option)]
     pub(crate) pid: Option<String>,

@@ -16,6 +16,7 @@ use clonebox::{
 
 use crate::args::Args;
 use crate::descriptors::is_inherited;
+use crate::limits::limits;
 use crate::report::Sink;
 use crate::usage::UsageError;
 
@@ -86,6 +87,7 @@ fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
     spec.caps.drop = repeated("--cap-drop", &args.cap_drop, parse)?;
     namespaces(&mut spec, &args)?;
     root(&mut spec, &args)?;
+    spec.limits = limits(&args)?;
     // The command's own default differs from the library's: it is at a terminal more often.
     spec.tty =
         optional("--tty", args.tty.as_deref(), tty)?.unwrap_or(Setting::default_of(Tty::Auto));
@@ -216,7 +218,7 @@ fn root(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
 }
 
 /// Reads an option's value, if there is one, and remembers what was typed.
-fn optional<T, E: Display>(
+pub(crate) fn optional<T, E: Display>(
     option: &str,
     word: Option<&str>,
     read: impl Fn(&str) -> Result<T, E>,
@@ -224,7 +226,7 @@ fn optional<T, E: Display>(
     word.map(|word| one(option, word, &read)).transpose()
 }
 
-fn repeated<T, E: Display>(
+pub(crate) fn repeated<T, E: Display>(
     option: &str,
     words: &[String],
     read: impl Fn(&str) -> Result<T, E>,

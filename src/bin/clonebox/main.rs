@@ -14,6 +14,7 @@ mod convert;
 mod descriptors;
 mod entry;
 mod help;
+mod limits;
 mod mounts;
 mod privileges;
 mod render;
@@ -142,13 +143,17 @@ fn start(
     supervisor: &Supervisor,
     timings: Option<Sink>,
 ) -> Result<Outcome, Failure> {
-    let mut child = Command::from(spec).spawn()?;
-    privileges::drop_all_but_kill();
+    let template = Command::from(spec).prepare()?;
+    render::missed(template.plan().missed());
+    let mut child = template.spawn()?;
+    privileges::drop_unneeded(template.plan().has_cgroups());
     if let Some((sink, steps)) = timings.zip(child.timings()) {
         sink.write(&render::timings(&steps))
             .map_err(|error| Failure::Io("write the timings", error))?;
     }
-    supervisor
+    let outcome = supervisor
         .supervise(&mut child, render::notice)
-        .map_err(|error| Failure::Io("wait for the box", error))
+        .map_err(|error| Failure::Io("wait for the box", error))?;
+    render::out_of_memory(&outcome);
+    Ok(outcome)
 }

@@ -21,10 +21,12 @@ pub(crate) fn refuse_set_id() -> Result<(), Failure> {
     .into())
 }
 
-/// Gives up what supervision does not need, which is all but CAP_KILL: the box may run as another user.
+/// Gives up what supervision does not need. That is all but CAP_KILL, because the box may run as another
+/// user, and with cgroups CAP_DAC_OVERRIDE: the directory of their hierarchy, from which they are removed
+/// at the end, is nobody's to write to.
 ///
 /// This is the command's to do. A library's capabilities are those of the program that uses it.
-pub(crate) fn drop_all_but_kill() {
+pub(crate) fn drop_unneeded(cgroups: bool) {
     let Ok(has) = caps::read(None, CapSet::Permitted) else {
         return;
     };
@@ -33,7 +35,11 @@ pub(crate) fn drop_all_but_kill() {
     }
     let keep: HashSet<Capability> = has
         .into_iter()
-        .filter(|&capability| capability == Capability::CAP_KILL)
+        .filter(|capability| match capability {
+            Capability::CAP_KILL => true,
+            Capability::CAP_DAC_OVERRIDE => cgroups,
+            _ => false,
+        })
         .collect();
     // Each of these only takes away, and the box runs already: one that fails changes nothing of it.
     // The guard of a terminal is executed later: without new privileges root gets none back by that.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use clonebox::{Notice, StepTiming};
+use clonebox::{Notice, Outcome, StepTiming, Violation};
 
 use crate::Failure;
 
@@ -45,6 +45,29 @@ pub(crate) fn notice(notice: Notice) {
         Notice::KilledBySecondSignal => say("the box was killed by the second signal"),
         _ => {}
     }
+}
+
+/// Limits that were asked for and are not set.
+pub(crate) fn missed(limits: &[Violation]) {
+    for limit in limits {
+        say(&format!("warning: {limit}"));
+    }
+}
+
+/// Why a box has ended that used up its memory.
+pub(crate) fn out_of_memory(outcome: &Outcome) {
+    let Some(limits) = outcome.limits.filter(|_| outcome.is_out_of_memory()) else {
+        return;
+    };
+    let mib = |bytes: Option<u64>| match bytes {
+        Some(bytes) => format!("{} MiB", (bytes as f64 / f64::from(1 << 20)).round()),
+        None => "unknown".to_owned(),
+    };
+    say(&format!(
+        "killed by the kernel: out of memory (limit {}, peak {})",
+        mib(limits.memory_limit_bytes),
+        mib(limits.memory_peak_bytes)
+    ));
 }
 
 /// A table of how long each step took.

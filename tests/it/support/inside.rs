@@ -226,6 +226,48 @@ pub(super) fn fault() {
     unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
 }
 
+/// Uses so many MiB of memory.
+pub(super) fn eat(mebibytes: &OsString) {
+    let count: usize = mebibytes
+        .to_str()
+        .and_then(|word| word.parse().ok())
+        .expect("a number");
+    let mut kept = Vec::new();
+    for _ in 0..count {
+        kept.push(vec![1u8; 1 << 20]);
+    }
+    println!("{}", kept.len());
+}
+
+/// Starts processes until it is refused: how many.
+pub(super) fn forks() {
+    let mut children = Vec::new();
+    while children.len() < 500 {
+        let mut command = Command::new(probe::path());
+        match command
+            .args(["__probe", "copy"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+        {
+            Ok(child) => children.push(child),
+            Err(_) => break,
+        }
+    }
+    println!("{}", children.len());
+    for mut child in children {
+        drop(child.kill());
+        drop(child.wait());
+    }
+}
+
+/// Uses processor time, for two seconds.
+pub(super) fn spin() {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < Duration::from_secs(2) {
+        std::hint::spin_loop();
+    }
+}
+
 /// Says that it runs, and stays.
 pub(super) fn stay() {
     println!("ready");
@@ -238,6 +280,26 @@ pub(super) fn family(marker: &OsString) {
     let child = command.args(["__probe", "child"]).arg(marker).spawn();
     drop(child.expect("a child"));
     stay();
+}
+
+/// The same, and leaves them behind when the last one says that it runs.
+#[expect(
+    clippy::zombie_processes,
+    reason = "it is for somebody else to end them"
+)]
+pub(super) fn family_and_leave(marker: &OsString) {
+    let mut command = Command::new(probe::path());
+    command.args(["__probe", "child"]).arg(marker);
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a child");
+    let mut word = [0; 6];
+    let stdout = child.stdout.as_mut().expect("a pipe");
+    stdout
+        .read_exact(&mut word)
+        .expect("a word of the last one");
+    println!("left");
 }
 
 /// The middle of a family.

@@ -32,6 +32,8 @@ pub(crate) enum Need {
     Seccomp,
     /// The kernel has clone3(2) and it is not filtered.
     Clone3,
+    /// Memory, processors and processes can be limited.
+    Limits,
     /// The kernel enters a time namespace at execve(2).
     TimeNamespace,
     /// strace(1), and the right to trace.
@@ -51,7 +53,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 15] = [
+const ALL: [(Need, &str); 16] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -59,6 +61,7 @@ const ALL: [(Need, &str); 15] = [
     (Need::Ptmx, "ptmx"),
     (Need::Seccomp, "seccomp"),
     (Need::Clone3, "clone3"),
+    (Need::Limits, "limits"),
     (Need::TimeNamespace, "timens"),
     (Need::Strace, "strace"),
     (Need::Sudo, "sudo"),
@@ -100,6 +103,7 @@ impl Need {
             Self::Root => {
                 when(root, "not root").and_then(|()| works(&["--userns=host", "--", "/bin/true"]))
             }
+            Self::Limits => works(&["-m=64m", "--cpus=1", "--pids-limit=64", "--", "/bin/true"]),
             Self::NotRoot => when(!root, "root"),
             Self::Userns => works(&["--userns=auto", "--", "/bin/true"]),
             Self::Ptmx => when(

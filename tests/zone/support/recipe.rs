@@ -7,15 +7,15 @@ use std::path::Path;
 use std::thread;
 
 use clonebox::{
-    Command, HostFacts, Mount, MountFacts, Namespace, Origin, ParentDeath, PathFacts, Redirect,
-    Resource, Rlimit, Rootfs, Setting, SourceKind, Spec, Stdio, Template, TimeOffset, Tty, User,
-    UserNamespace, Writes,
+    Command, Hierarchy, HostFacts, Mount, MountFacts, Namespace, Origin, ParentDeath, PathFacts,
+    Redirect, Resource, Rlimit, Rootfs, Setting, SourceKind, Spec, Stdio, Template, TimeOffset,
+    Tty, User, UserNamespace, Writes,
 };
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::filter;
 use super::harness::Test;
-use super::need::Need::{self, Box, Ptmx, Root, Seccomp, TimeNamespace, Userns};
+use super::need::Need::{self, Box, Limits, Ptmx, Root, Seccomp, TimeNamespace, Userns};
 
 /// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
 pub(crate) const CALLS: [&str; 46] = [
@@ -86,7 +86,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 15] = [
+pub(crate) static RECIPES: [Recipe; 16] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -214,7 +214,7 @@ pub(crate) static RECIPES: [Recipe; 15] = [
         needs: &[Box],
         situation: nothing,
         spec: |spec, _| {
-            for mount in [Mount::tmpfs("/mnt"), Mount::bind("/", "/mnt/root")] {
+            for mount in [Mount::tmpfs("/sys"), Mount::bind("/", "/sys/root")] {
                 spec.mounts.push(asked(mount));
             }
         },
@@ -230,6 +230,21 @@ pub(crate) static RECIPES: [Recipe; 15] = [
             spec.mounts.push(asked(Mount::tmpfs("/tmp")));
         },
         facts: |facts| facts.paths = paths(1),
+    },
+    Recipe {
+        name: "a_box_with_limits",
+        needs: &[Limits],
+        situation: nothing,
+        spec: |spec, _| {
+            spec.limits.pids = Some(asked(64));
+            spec.namespaces.cgroup = asked(Namespace::Private);
+        },
+        facts: |facts| {
+            facts.cgroups.hierarchies = vec![Hierarchy {
+                controllers: vec!["pids".to_owned()],
+                ..Hierarchy::default()
+            }];
+        },
     },
     Recipe {
         name: "a_box_with_a_root_filesystem_on_an_old_kernel",
@@ -352,6 +367,7 @@ fn paths(mounts: usize) -> PathFacts {
     PathFacts {
         openat2: true,
         mount_setattr: true,
+        own_network: true,
         mounts: vec![missing; mounts],
         ..PathFacts::default()
     }

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Making cgroups, and setting what is to hold for them.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::sys::stat::Mode;
+
+use super::{Cgroup, Directory, remove};
+use crate::plan::{CgroupFile, CgroupGroup, Cgroups};
+
+/// How often a new cgroup may be taken for an old one before its maker gets hold of it.
+const TRIES: usize = 100;
+
+/// Why there is no cgroup.
+#[derive(Debug)]
+pub(crate) struct MakeError {
+    /// What could not be done: a verb and an object.
+    pub(crate) action: String,
+    pub(crate) errno: Errno,
+    /// The limit that it was for.
+    pub(crate) file: Option<CgroupFile>,
+}
+
+fn cannot(action: String) -> impl Fn(io::Error) -> MakeError {
+    move |error| MakeError {
+        action: action.clone(),
+        errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+        file: None,
+    }
+}
+
+impl Cgroup {
+    /// Makes the cgroups of a box of this name. What others have left is removed on the way.
+    pub(crate) fn make(plan: &Cgroups, name: &str) -> Result<Self, MakeError> {
+        let mut made = Self {
+            directories: Vec::with_capacity(plan.groups.len()),
+        };
+        for group in &plan.groups {
+            let (directory, parent) = Directory::make_in_parent(group, name)?;
+            // From here on it is removed if something goes wrong.
+            made.directories.push(directory);
+            if let Some(directory) = made.directories.last() {
+                directory.set(group, &parent)?;
+            }
+        }
+        Ok(made)
+    }
+}
+
+/// The directory for the boxes' cgroups: the first that can be used. On version 2 it hands the
+/// controllers on.
+fn parent(group: &CgroupGroup) -> Result<PathBuf, MakeError> {
+    let mut first = None;
+    for parent in &group.parents {
+        match prepare(group, parent) {
+            Ok(path) => return Ok(path),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.unwrap_or(MakeError {
+        action: "find a place for cgroups".to_owned(),
+        errno: Errno::ENOENT,
+        file: None,
+    }))
+}
+
+fn prepare(group: &CgroupGroup, parent: &Path) -> Result<PathBuf, MakeError> {
+    let mut path = group.mount.clone();
+    let mut names = parent.components();
+    loop {
+        if group.unified {
+            hand_on(group, &path)?;
+        }
+        let Some(name) = names.next() else {
+            return Ok(path);
+        };
+        let above = path.clone();
+        path.push(name);
+        let made = fs::DirBuilder::new().mode(0o755).create(&path);
+        match made {
+            Ok(()) => {
+                if group.controllers.contains(&"cpuset") && !group.unified {
+                    inherit_cpuset(&above, &path)?;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if path.is_dir() => drop(error),
+            Err(error) => return Err(cannot(format!("make the cgroup {}", path.display()))(error)),
+        }
+    }
+}
+
+/// Gives the controllers to the cgroups below: `cgroup.subtree_control`. The kernel refuses that to a
+/// cgroup with processes of its own, other than the root.
+fn hand_on(group: &CgroupGroup, path: &Path) -> Result<(), MakeError> {
+    let file = path.join("cgroup.subtree_control");
+    let given = fs::read_to_string(&file).unwrap_or_default();
+    for controller in &group.controllers {
+        if given.split_whitespace().any(|given| given == *controller) {
+            continue;
+        }
+        let asked = group
+            .files
+            .iter()
+            .find(|file| crate::spec::controller_of(&file.name) == Some(*controller));
+        write(&file, &format!("+{controller}")).map_err(|errno| MakeError {
+            action: format!("hand the {controller} controller on in {}", path.display()),
+            errno,
+            file: asked.cloned(),
+        })?;
+    }
+    Ok(())
+}
+
+/// A new cgroup of the cpuset controller has neither processors nor memory on version 1, and nobody can
+/// enter it.
+fn inherit_cpuset(above: &Path, path: &Path) -> Result<(), MakeError> {
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        let cannot = |errno| MakeError {
+            action: format!("set {}", path.join(name).display()),
+            errno,
+            file: None,
+        };
+        let value = fs::read_to_string(above.join(name))
+            .map_err(|error| cannot(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))?;
+        write(&path.join(name), value.trim()).map_err(cannot)?;
+    }
+    Ok(())
+}
+
+/// One write(2): what the kernel makes a limit of is not written in pieces.
+fn write(path: &Path, text: &str) -> Result<(), Errno> {
+    let file = open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::write(&file, text.as_bytes()).map(drop)
+}
+
+impl Directory {
+    /// Makes it, and what is above it, which another box that ends may take away in between.
+    fn make_in_parent(group: &CgroupGroup, name: &str) -> Result<(Self, PathBuf), MakeError> {
+        for _ in 0..TRIES {
+            let parent = parent(group)?;
+            remove::sweep(&parent);
+            match Self::make(group, &parent, name) {
+                Err(error) if error.errno == Errno::ENOENT && group.own_parent => {}
+                made => return made.map(|made| (made, parent)),
+            }
+        }
+        Err(cannot("find a place for cgroups".to_owned())(
+            io::Error::from_raw_os_error(libc::ENOENT),
+        ))
+    }
+
+    fn make(group: &CgroupGroup, parent: &Path, name: &str) -> Result<Self, MakeError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mut last = io::Error::from_raw_os_error(libc::EEXIST);
+        let mut path = parent.to_owned();
+        for _ in 0..TRIES {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            path = parent.join(format!("{name}-{}-{count}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o755).create(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => {
+                    last = error;
+                    break;
+                }
+            }
+            // Somebody who sweeps may have been faster than the lock.
+            match Self::hold(&path) {
+                Ok(lock) => {
+                    return Ok(Self {
+                        unified: group.unified,
+                        controllers: group.controllers.clone(),
+                        path,
+                        own_parent: group.own_parent,
+                        lock,
+                    });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(cannot(format!("make the cgroup {}", path.display()))(last))
+    }
+
+    /// Locks a directory, and looks whether it still is the one of this path.
+    pub(super) fn hold(path: &Path) -> io::Result<Flock<File>> {
+        let lock = Flock::lock(File::open(path)?, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, errno)| io::Error::from(errno))?;
+        if lock.metadata()?.ino() == fs::metadata(path)?.ino() {
+            Ok(lock)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESTALE))
+        }
+    }
+
+    fn set(&self, group: &CgroupGroup, parent: &Path) -> Result<(), MakeError> {
+        if !group.unified && group.controllers.contains(&"cpuset") {
+            inherit_cpuset(parent, &self.path)?;
+        }
+        for file in &group.files {
+            write(&self.path.join(&file.name), &file.value).map_err(|errno| MakeError {
+                action: format!("set {} to {}", file.name, file.value),
+                errno,
+                file: Some(file.clone()),
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn door(&self) -> nix::Result<OwnedFd> {
+        let name = if self.unified {
+            "cgroup.procs"
+        } else {
+            "tasks"
+        };
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        openat(&*self.lock, name, flags, Mode::empty())
+    }
+}

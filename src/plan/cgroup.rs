@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Limits: which cgroups a box gets, what is written to their files, and how it comes into them.
+//!
+//! On version 2 the kernel makes the child in its cgroup (`CLONE_INTO_CGROUP`): it never runs without
+//! its limits, and nobody waits for the grace period that a move costs. On version 1, and without
+//! clone3(2), the first thing that the child does is to move itself: a single thread that writes `0` is
+//! moved in microseconds. See cgroups(7).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::call::{Call, Value};
+use super::draft::Draft;
+use super::facts::{CgroupFacts, HostFacts};
+use super::step::{Steps, slot};
+use crate::spec::{Limits, Namespace, Origin, Rate, Spec, Swap, Violation, controller_of};
+
+/// `CLONE_INTO_CGROUP` in `linux/sched.h` (since Linux 5.7); the libc crate's is cut off.
+pub(crate) const CLONE_INTO_CGROUP: u64 = 1 << 33;
+/// The period in which a box gets its share of the processors, in microseconds: docker's.
+const PERIOD_US: u64 = 100_000;
+
+/// The cgroups of a box: one of version 2 at most, and one in each hierarchy of version 1 that a limit
+/// needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cgroups {
+    pub(crate) groups: Vec<Group>,
+    /// Limits that cannot be set here, if that is all right.
+    pub(crate) missed: Vec<Violation>,
+}
+
+/// A cgroup to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// Version 2.
+    pub(crate) unified: bool,
+    /// The root of its hierarchy.
+    pub(crate) mount: PathBuf,
+    /// Where it is made: the first of these that can be used, below the root.
+    pub(crate) parents: Vec<PathBuf>,
+    /// The directory above is ours, and goes with the last box in it.
+    pub(crate) own_parent: bool,
+    /// The controllers that it needs.
+    pub(crate) controllers: Vec<&'static str>,
+    /// What is written, in order.
+    pub(crate) files: Vec<File>,
+}
+
+/// A file of a cgroup.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+}
+
+impl fmt::Display for Group {
+    /// A line for the directory, one for each file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parent = self
+            .parents
+            .first()
+            .map_or(Path::new("/"), PathBuf::as_path);
+        let directory = self.mount.join(parent);
+        writeln!(f, "     mkdir {}/<box>", directory.display())?;
+        for file in &self.files {
+            let text = format!("{} = {}", file.name, file.value);
+            writeln!(f, "       {text:<54} {}", file.origin)?;
+        }
+        Ok(())
+    }
+}
+
+/// One limit: the controller, its file and text in either version.
+struct Wanted<'a> {
+    controller: &'static str,
+    origin: &'a Origin,
+    unified: Option<(String, String)>,
+    legacy: Option<Vec<(String, String)>>,
+}
+
+/// Decides where each limit is set.
+///
+/// # Errors
+///
+/// A controller that is not to be had here, unless the limits are best effort.
+pub(super) fn decide(spec: &Spec, facts: &HostFacts) -> Result<Cgroups, Vec<Violation>> {
+    let mut cgroups = Cgroups::default();
+    if !spec.limits.any() {
+        return Ok(cgroups);
+    }
+    for wanted in wanted(&spec.limits) {
+        if let Err(reason) = place(&wanted, spec, &facts.cgroups, &mut cgroups.groups) {
+            cgroups.missed.push(Violation {
+                reason,
+                origin: wanted.origin.clone(),
+            });
+        }
+    }
+    if cgroups.missed.is_empty() || spec.limits.best_effort.is_some() {
+        Ok(cgroups)
+    } else {
+        Err(cgroups.missed)
+    }
+}
+
+fn place(
+    wanted: &Wanted<'_>,
+    spec: &Spec,
+    facts: &CgroupFacts,
+    groups: &mut Vec<Group>,
+) -> Result<(), String> {
+    let controller = wanted.controller;
+    let (unified, mount, own) = facts.hierarchy(controller).ok_or_else(|| {
+        format!(
+            "there is no {controller} controller here in any hierarchy of cgroups ({}): \
+             boot with it, or say --best-effort-limits",
+            facts.known()
+        )
+    })?;
+    let pairs = if unified {
+        wanted.unified.clone().map(|pair| vec![pair])
+    } else {
+        wanted.legacy.clone()
+    };
+    let pairs = pairs.ok_or_else(|| {
+        let version = if unified { 2 } else { 1 };
+        format!(
+            "version {version} of the {controller} controller, which is here, has no such limit"
+        )
+    })?;
+    let at = groups.iter().position(|group| group.mount == *mount);
+    let at = at.unwrap_or_else(|| {
+        groups.push(Group {
+            unified,
+            mount: mount.to_owned(),
+            parents: parents(spec, facts, own),
+            own_parent: spec.limits.parent.is_none() && facts.root,
+            controllers: Vec::new(),
+            files: Vec::new(),
+        });
+        groups.len() - 1
+    });
+    let Some(group) = groups.get_mut(at) else {
+        return Ok(());
+    };
+    if !group.controllers.contains(&controller) {
+        group.controllers.push(controller);
+    }
+    group
+        .files
+        .extend(pairs.into_iter().map(|(name, value)| File {
+            name,
+            value,
+            origin: wanted.origin.clone(),
+        }));
+    Ok(())
+}
+
+/// Where cgroups are made: for root in one of our own at the top, for others in what has been delegated
+/// to them, their own or the one above it.
+fn parents(spec: &Spec, facts: &CgroupFacts, own: &Path) -> Vec<PathBuf> {
+    let relative = |path: &Path| path.strip_prefix("/").unwrap_or(path).to_owned();
+    match &spec.limits.parent {
+        Some(parent) => vec![relative(&parent.value)],
+        None if facts.root => vec![PathBuf::from("clonebox")],
+        None => {
+            let above = own.parent().unwrap_or(own);
+            vec![relative(own), relative(above)]
+        }
+    }
+}
+
+fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
+    let mut all = Vec::new();
+    let pair = |name: &str, value: String| (name.to_owned(), value);
+    let mut add =
+        |controller, origin, unified: Option<(String, String)>, legacy: Option<Vec<_>>| {
+            all.push(Wanted {
+                controller,
+                origin,
+                unified,
+                legacy,
+            });
+        };
+    let memory = |name, legacy: &str, setting: &Option<crate::spec::Setting<u64>>| {
+        setting.as_ref().map(|limit| {
+            let text = limit.value.to_string();
+            (pair(name, text.clone()), vec![pair(legacy, text)])
+        })
+    };
+    for (setting, name, legacy) in [
+        (&limits.memory, "memory.max", "memory.limit_in_bytes"),
+        (
+            &limits.memory_reservation,
+            "memory.low",
+            "memory.soft_limit_in_bytes",
+        ),
+    ] {
+        if let (Some(limit), Some((unified, old))) = (setting, memory(name, legacy, setting)) {
+            add("memory", &limit.origin, Some(unified), Some(old));
+        }
+    }
+    if let Some(swap) = &limits.memory_swap {
+        // Version 1 counts memory and swap together, as docker does; version 2 swap alone.
+        let memory = limits.memory.as_ref().map_or(0, |limit| limit.value);
+        let (unified, old) = match swap.value {
+            Swap::Unlimited => ("max".to_owned(), "-1".to_owned()),
+            Swap::Bytes(bytes) => (bytes.saturating_sub(memory).to_string(), bytes.to_string()),
+        };
+        add(
+            "memory",
+            &swap.origin,
+            Some(pair("memory.swap.max", unified)),
+            Some(vec![pair("memory.memsw.limit_in_bytes", old)]),
+        );
+    }
+    if let Some(cpus) = &limits.cpus {
+        let quota = u64::from(cpus.value.0) * PERIOD_US / 1000;
+        add(
+            "cpu",
+            &cpus.origin,
+            Some(pair("cpu.max", format!("{quota} {PERIOD_US}"))),
+            Some(vec![
+                pair("cpu.cfs_period_us", PERIOD_US.to_string()),
+                pair("cpu.cfs_quota_us", quota.to_string()),
+            ]),
+        );
+    }
+    if let Some(weight) = &limits.cpu_weight {
+        // 100 of version 2 are 1024 shares of version 1.
+        let shares = (u64::from(weight.value) * 1024 / 100).clamp(2, 262_144);
+        add(
+            "cpu",
+            &weight.origin,
+            Some(pair("cpu.weight", weight.value.to_string())),
+            Some(vec![pair("cpu.shares", shares.to_string())]),
+        );
+    }
+    for (setting, name) in [
+        (&limits.cpuset_cpus, "cpuset.cpus"),
+        (&limits.cpuset_mems, "cpuset.mems"),
+    ] {
+        if let Some(list) = setting {
+            let one = pair(name, list.value.clone());
+            add("cpuset", &list.origin, Some(one.clone()), Some(vec![one]));
+        }
+    }
+    if let Some(pids) = &limits.pids {
+        let one = pair("pids.max", pids.value.to_string());
+        add("pids", &pids.origin, Some(one.clone()), Some(vec![one]));
+    }
+    if let Some(weight) = &limits.io_weight {
+        let unified = pair("io.weight", format!("default {}", weight.value));
+        // 100 of version 2 are 500 of version 1, whose range is 10 to 1000.
+        let old = (weight.value * 5).clamp(10, 1000).to_string();
+        add(
+            "io",
+            &weight.origin,
+            Some(unified),
+            Some(vec![pair("blkio.weight", old)]),
+        );
+    }
+    for limit in &limits.devices {
+        let (major, minor) = limit.value.device;
+        let (word, old) = match limit.value.rate {
+            Rate::ReadBytes => ("rbps", "read_bps"),
+            Rate::WriteBytes => ("wbps", "write_bps"),
+            Rate::ReadOperations => ("riops", "read_iops"),
+            Rate::WriteOperations => ("wiops", "write_iops"),
+        };
+        let rate = limit.value.per_second;
+        add(
+            "io",
+            &limit.origin,
+            Some(pair("io.max", format!("{major}:{minor} {word}={rate}"))),
+            Some(vec![pair(
+                &format!("blkio.throttle.{old}_device"),
+                format!("{major}:{minor} {rate}"),
+            )]),
+        );
+    }
+    for file in &limits.files {
+        let (name, value) = &file.value;
+        if let Some(controller) = controller_of(name) {
+            let one = pair(name, value.clone());
+            add(controller, &file.origin, Some(one.clone()), Some(vec![one]));
+        }
+    }
+    all
+}
+
+/// Whether the kernel makes the child in its cgroup.
+pub(super) fn clone_into(draft: &Draft<'_>) -> bool {
+    draft.facts.clone3 && draft.cgroups.groups.iter().any(|group| group.unified)
+}
+
+/// The child moves itself into those of its cgroups that it was not made in. Then it gets a cgroup
+/// namespace, if it is to have one: the cgroup in which it is made is its root.
+pub(super) fn join(draft: &Draft<'_>, steps: &mut Steps) {
+    let into = clone_into(draft);
+    for (group, slot) in draft.cgroups.groups.iter().zip(slot::CGROUPS) {
+        if group.unified && into {
+            continue;
+        }
+        let origin = group
+            .files
+            .first()
+            .map_or(&Origin::Default, |file| &file.origin);
+        let args = [Value::Slot(slot), Value::Static(c"0"), Value::Int(1)];
+        let call = Call::new("write", libc::SYS_write, args);
+        steps.push(origin, "enter the cgroup", call);
+    }
+    let setting = &draft.spec.namespaces.cgroup;
+    if !draft.cgroups.groups.is_empty() && setting.value == Namespace::Private {
+        const FLAGS: &[(&str, u64)] = &[("CLONE_NEWCGROUP", libc::CLONE_NEWCGROUP as u64)];
+        let args = [Value::Flags(FLAGS, libc::CLONE_NEWCGROUP as u64)];
+        let call = Call::new("unshare", libc::SYS_unshare, args);
+        steps.push(&setting.origin, "make a cgroup namespace", call);
+    }
+}

@@ -1,0 +1,225 @@
+//! Limits: they hold, they are explained, and nothing of their cgroups is left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::support::clonebox::{Clonebox, run};
+use crate::support::files;
+use crate::support::{processes, run_probe, tests};
+
+/// Longer than the kernel takes to end what was killed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The cgroups of boxes of this name, in all hierarchies.
+fn left(name: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(&format!("{name}-"))
+            {
+                found.push(entry.path());
+            }
+            open.push(entry.path());
+        }
+    }
+    found
+}
+
+/// A name that no other box has.
+fn name(test: &str) -> String {
+    format!("limits.{test}.{}", std::process::id())
+}
+
+#[track_caller]
+fn assert_nothing_left(name: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !left(name).is_empty() {
+        assert!(Instant::now() < deadline, "{:?}", left(name));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn report(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("a report")).expect("JSON")
+}
+
+tests! {
+    fn memory_that_is_used_up_ends_the_box_and_is_explained() needs [Limits] {
+        let (name, directory) = (name("oom"), files::directory());
+        let file = directory.path().join("report");
+        let options = ["--name", &name, "-m", "24m", "--report", file.to_str().expect("UTF-8")];
+        let ran = run_probe(&options, &["eat", "200"]).exits_with(137);
+        assert!(
+            ran.stderr().starts_with("clonebox: killed by the kernel: out of memory (limit 24 MiB, peak "),
+            "{}", ran.stderr()
+        );
+        let report = report(&file);
+        assert_eq!(report["limits"]["oom_killed"], true, "{report}");
+        assert_eq!(report["exit_code"], 137, "{report}");
+        assert_nothing_left(&name);
+    }
+
+    fn memory_below_the_limit_is_nobodys_business() needs [Limits] {
+        let directory = files::directory();
+        let file = directory.path().join("report");
+        let options = ["-m", "64m", "--report", file.to_str().expect("UTF-8")];
+        run_probe(&options, &["eat", "16"]).succeeds().prints("16\n").says_nothing_else();
+        let report = report(&file);
+        assert_eq!(report["limits"]["oom_killed"], false, "{report}");
+        if let Some(peak) = report["limits"]["memory_peak_bytes"].as_u64() {
+            assert!((16 << 20..64 << 20).contains(&peak), "{report}");
+        }
+    }
+
+    fn a_fork_bomb_is_held() needs [Limits] {
+        let name = name("pids");
+        let ran = run_probe(&["--name", &name, "--pids-limit", "12"], &["forks"]).succeeds();
+        let count: usize = ran.stdout().trim().parse().expect("a number");
+        assert!((5..12).contains(&count), "{count} processes");
+        assert_nothing_left(&name);
+    }
+
+    fn processors_are_given_as_asked_for() needs [Limits] {
+        let directory = files::directory();
+        let file = directory.path().join("report");
+        let options = ["--cpus", "0.25", "--report", file.to_str().expect("UTF-8")];
+        run_probe(&options, &["spin"]).succeeds();
+        let report = report(&file);
+        let used = report["user_s"].as_f64().expect("a time") + report["system_s"].as_f64().expect("a time");
+        let share = used / report["wall_s"].as_f64().expect("a time");
+        // Less is possible where others use the machine. What comes above is one period at the beginning.
+        assert!(share < 0.25 * 1.15, "{share}: {report}");
+        assert!(report["limits"]["throttled"].as_u64() > Some(0), "{report}");
+    }
+
+    fn a_box_with_a_cgroup_namespace_is_at_its_root() needs [Limits] {
+        let options = ["-m", "64m", "--pids-limit", "50", "--cpus", "1", "--cgroupns", "private"];
+        let table = run_probe(&options, &["cat", "/proc/self/cgroup"]).succeeds().stdout();
+        for line in table.lines() {
+            let (_, path) = line.rsplit_once(':').expect("a path");
+            let limited = ["memory", "pids", "cpu"].iter().any(|word| line.split(':').nth(1) == Some(word));
+            assert!(path == "/" || !limited, "{table}");
+        }
+    }
+
+    fn the_limits_hold_from_the_first_instruction() needs [Limits] {
+        let name = name("first");
+        let table = run_probe(&["--name", &name, "-m", "64m"], &["cat", "/proc/self/cgroup"]).succeeds().stdout();
+        assert!(table.contains(&format!("/{name}-")), "{table}");
+        let plan = run(["--explain", "-m", "64m", "--", "true"]).succeeds().stdout();
+        let unified = plan.contains("memory.max = 67108864");
+        assert_eq!(unified, plan.contains("CLONE_INTO_CGROUP"), "{plan}");
+        assert_ne!(unified, plan.contains("write(<cgroup>, \"0\", 1)"), "{plan}");
+        assert!(plan.contains("--memory 64m"), "{plan}");
+    }
+
+    fn limits_work_in_a_user_namespace() needs [Limits, Userns] {
+        let options = ["--userns", "auto", "-m", "24m"];
+        run_probe(&options, &["eat", "200"]).exits_with(137);
+        run_probe(&options, &["eat", "4"]).succeeds();
+    }
+
+    fn nothing_is_left_after_a_start_that_failed() needs [Limits] {
+        let name = name("failed");
+        run(["--name", &name, "-m", "64m", "--pids-limit", "9", "--", "/nonexistent"]).exits_with(127);
+        run(["--name", &name, "-m", "64m", "-w", "/nonexistent", "--", "/bin/true"]).exits_with(125);
+        assert!(left(&name).is_empty(), "{:?}", left(&name));
+    }
+
+    fn nothing_is_left_after_a_timeout() needs [Limits] {
+        let name = name("timeout");
+        run_probe(&["--name", &name, "-m", "64m", "--timeout", "300ms"], &["stay"]).exits_with(124);
+        assert!(left(&name).is_empty(), "{:?}", left(&name));
+    }
+
+    fn processes_that_are_left_at_the_end_are_killed() needs [Limits, Root] {
+        let name = name("orphans");
+        let ran = run_probe(&["--name", &name, "--pid", "host", "-m", "64m"], &["family-and-leave", &name]).succeeds();
+        assert!(ran.stdout().contains("left"), "{}", ran.stdout());
+        assert!(left(&name).is_empty(), "{:?}", left(&name));
+        assert!(processes::marked(&name).is_empty());
+    }
+
+    fn what_a_killed_clonebox_leaves_is_removed_by_the_next() needs [Limits] {
+        let name = name("killed");
+        let mut running = Clonebox::new().args(["--name", &name, "-m", "64m"]).probe(["stay"]).start();
+        running.ready();
+        assert_eq!(left(&name).len(), 1);
+        kill(Pid::from_raw(running.pid().cast_signed()), Signal::SIGKILL).expect("it is ours");
+        drop(running);
+        let deadline = Instant::now() + PATIENCE;
+        while !left(&name).is_empty() {
+            assert!(Instant::now() < deadline, "{:?}", left(&name));
+            run(["-m", "64m", "--", "/bin/true"]).succeeds();
+        }
+    }
+
+    fn the_next_does_not_touch_a_box_that_lives() needs [Limits] {
+        let name = name("alive");
+        let mut running = Clonebox::new().args(["--name", &name, "-m", "64m"]).probe(["stay"]).start();
+        running.ready();
+        run(["-m", "64m", "--", "/bin/true"]).succeeds();
+        assert_eq!(left(&name).len(), 1);
+        assert!(!running.has_ended());
+        // The second one kills; at once, the two would be one.
+        for _ in 0..2 {
+            kill(Pid::from_raw(running.pid().cast_signed()), Signal::SIGTERM).expect("it is ours");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        running.end();
+        assert!(left(&name).is_empty(), "{:?}", left(&name));
+    }
+
+    fn a_controller_that_is_not_there_is_named() needs [Limits] {
+        let ran = run(["--cgroup-conf", "rdma.max=x", "--cgroup-conf", "misc.max=x", "--", "/bin/true"]);
+        if ran.stderr().contains("there is no") {
+            let ran = ran.exits_with(125);
+            assert!(ran.stderr().contains("controller here"), "{}", ran.stderr());
+            let ran = run(["--best-effort-limits", "--cgroup-conf", "rdma.max=x", "--cgroup-conf", "misc.max=x", "--", "/bin/true"]);
+            assert!(ran.stderr().contains("clonebox: warning: --cgroup-conf"), "{}", ran.stderr());
+        }
+    }
+
+    fn a_value_that_the_kernel_refuses_names_its_option() needs [Limits] {
+        let name = name("refused");
+        let ran = run(["--name", &name, "--cgroup-conf", "pids.max=many", "--", "/bin/true"]).exits_with(125);
+        assert!(ran.stderr().contains("cannot set pids.max to many: Invalid argument (EINVAL)"), "{}", ran.stderr());
+        assert!(ran.stderr().contains("asked by     --cgroup-conf pids.max=many"), "{}", ran.stderr());
+        assert!(left(&name).is_empty(), "{:?}", left(&name));
+    }
+
+    fn an_ordinary_user_without_a_cgroup_is_told_so() needs [Box, NotRoot] {
+        let ran = run(["-m", "64m", "--", "/bin/true"]);
+        // Some machine may have delegated one.
+        if !ran.stderr().is_empty() {
+            let ran = ran.exits_with(125);
+            assert!(ran.stderr().contains("--memory 64m") || ran.stderr().contains("delegated"), "{}", ran.stderr());
+        }
+    }
+
+    fn nonsense_is_refused_in_one_line() needs [] {
+        for words in [
+            ["-m", ""], ["-m", "64x"], ["-m", "0"], ["-m", "-1"], ["--memory-swap", "1g"], ["--cpus", "0"], ["--cpus", "x"],
+            ["--cpu-weight", "0"], ["--cpu-weight", "10001"], ["--cpu-shares", "1"], ["--cpuset-cpus", "3-1"],
+            ["--cpuset-mems", "x"], ["--pids-limit", "0"], ["--io-weight", "x"], ["--device-read-bps", "/dev/null:1m"],
+            ["--device-read-bps", "x"], ["--cgroup-conf", "x"], ["--cgroup-conf", "x=1"], ["--cgroup-conf", "memory/../x=1"],
+            ["--cgroup-parent", "/x"],
+        ] {
+            let ran = run(words.iter().chain(&["--", "true"])).exits_with(125);
+            let lines = ran.stderr().lines().count();
+            assert!((1..=2).contains(&lines), "{words:?}: {}", ran.stderr());
+        }
+    }
+}
