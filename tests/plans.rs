@@ -24,6 +24,7 @@ fn root() -> HostFacts {
         ignored_signals: 1 << 12,
         environment: vec![("PATH".into(), "/bin".into())],
         entropy: 1,
+        user: None,
         cgroups: CgroupFacts::default(),
         paths: PathFacts::default(),
     }

@@ -43,7 +43,12 @@ impl Cgroup {
             directories: Vec::with_capacity(plan.groups.len()),
         };
         for group in &plan.groups {
-            let (directory, parent) = Directory::make_in_parent(group, name)?;
+            let asked = group.files.first();
+            let (directory, parent) =
+                Directory::make_in_parent(group, name).map_err(|error| MakeError {
+                    file: error.file.or_else(|| asked.cloned()),
+                    ..error
+                })?;
             // From here on it is removed if something goes wrong.
             made.directories.push(directory);
             if let Some(directory) = made.directories.last() {

@@ -17,8 +17,8 @@ pub use template::Template;
 
 use crate::error::Error;
 use crate::spec::{
-    Dev, Mount, Namespace, Origin, ParentDeath, Redirect, Rlimit, Rootfs, Selection, Setting, Spec,
-    TimeOffset, Tty, User, UserNamespace, Writes,
+    Dev, Login, Mount, Namespace, Origin, ParentDeath, Redirect, Rlimit, Rootfs, Selection,
+    Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes,
 };
 use crate::supervise::Child;
 
@@ -233,6 +233,12 @@ impl Command {
     /// Runs the program as this user.
     pub fn user(&mut self, user: User) -> &mut Self {
         self.spec.user = Some(setting!("user", user));
+        self
+    }
+
+    /// Runs the program as the user of this name in the box's own /etc/passwd.
+    pub fn login(&mut self, login: Login) -> &mut Self {
+        self.spec.login = Some(setting!("login", login));
         self
     }
 

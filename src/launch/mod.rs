@@ -26,6 +26,7 @@ mod pty;
 mod run;
 mod signals;
 mod spawner;
+mod users;
 mod wait;
 
 pub(crate) use init::{InitReport, sealed as sealed_init};

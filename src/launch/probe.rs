@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use nix::unistd;
 
-use super::{cgroups, paths};
+use super::{cgroups, paths, users};
 use crate::plan::HostFacts;
 use crate::spec::{CapabilitySet, Redirect, Spec, Tty};
 use crate::streams::{STDERR, STDIN, STDOUT};
@@ -65,6 +65,7 @@ impl HostFacts {
                 std::env::vars_os().collect()
             },
             entropy: if named { 0 } else { entropy() },
+            user: users::gather(spec),
             cgroups: cgroups::gather(spec),
             paths: paths::gather(spec),
         }

@@ -55,11 +55,7 @@ pub(super) fn bounding(draft: &Draft<'_>, steps: &mut Steps) {
 ///
 /// A program that does not run as root gets none: the kernel would give it ambient ones only.
 pub(super) fn set(draft: &Draft<'_>, steps: &mut Steps) {
-    let root = draft
-        .spec
-        .user
-        .as_ref()
-        .is_none_or(|user| user.value.uid == 0);
+    let root = draft.user.as_ref().is_none_or(|user| user.value.uid == 0);
     let kept = if root {
         kept(draft)
     } else {

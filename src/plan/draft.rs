@@ -4,9 +4,9 @@
 use super::cgroup::{self, Cgroups};
 use super::facts::HostFacts;
 use super::step::{Role, Terminal};
-use super::{fd, tty};
+use super::{fd, tty, user};
 use crate::spec::{
-    Dev, Namespace, Origin, Propagation, Spec, UserNamespace, Violation, random_name,
+    Dev, Namespace, Origin, Propagation, Setting, Spec, User, UserNamespace, Violation, random_name,
 };
 
 const CAP_SYS_ADMIN: u8 = 21;
@@ -23,18 +23,21 @@ pub(super) struct Draft<'a> {
     pub(super) on_terminal: [bool; 3],
     pub(super) numbers: fd::Numbers,
     pub(super) cgroups: Cgroups,
+    /// Who the program runs as, if somebody asked for it.
+    pub(super) user: Option<Setting<User>>,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(spec: &'a Spec, facts: &'a HostFacts) -> Result<Self, Vec<Violation>> {
         let (terminal, on_terminal) = tty::decide(spec, facts);
-        let user = &spec.namespaces.user;
-        let userns = match user.value {
+        let namespace = &spec.namespaces.user;
+        let userns = match namespace.value {
             UserNamespace::Auto => true,
             UserNamespace::IfNeeded => !facts.effective.contains(CAP_SYS_ADMIN),
             UserNamespace::Host => false,
         };
         Ok(Self {
+            user: user::resolve(spec, facts)?,
             cgroups: cgroup::decide(spec, facts)?,
             spec,
             facts,
@@ -43,7 +46,7 @@ impl<'a> Draft<'a> {
                 .name
                 .as_ref()
                 .map_or_else(|| random_name(facts.entropy), |name| name.value.clone()),
-            userns: userns.then(|| user.origin.clone()),
+            userns: userns.then(|| namespace.origin.clone()),
             terminal,
             on_terminal,
         })

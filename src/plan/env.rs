@@ -12,7 +12,7 @@ use crate::spec::Env;
 /// Names and values, by name.
 pub(super) type Variables<'a> = BTreeMap<&'a OsStr, &'a OsStr>;
 
-/// The caller's environment, or none, with the changes made to it.
+/// The caller's environment, or none, the home of a user who was looked up, and the changes made to it.
 pub(super) fn compose<'a>(env: &'a Env, facts: &'a HostFacts) -> Variables<'a> {
     let inherited = facts
         .environment
@@ -22,6 +22,9 @@ pub(super) fn compose<'a>(env: &'a Env, facts: &'a HostFacts) -> Variables<'a> {
     // One by one: collecting would sort them first, which so few are not worth.
     let mut variables = Variables::new();
     variables.extend(inherited);
+    if let Some(Ok(user)) = &facts.user {
+        variables.insert(OsStr::new("HOME"), user.home.as_os_str());
+    }
     for change in &env.changes {
         match &change.value {
             (name, Some(value)) => drop(variables.insert(name, value)),

@@ -38,10 +38,25 @@ pub struct HostFacts {
     pub environment: Vec<(OsString, OsString)>,
     /// Random bits, for a name.
     pub entropy: u64,
+    /// Who the user is that the description names, or why it is nobody.
+    pub user: Option<Result<UserFacts, String>>,
     /// The hierarchies of cgroups; nothing for a description without limits.
     pub cgroups: CgroupFacts,
     /// About the paths of its mounts; nothing for a description without any.
     pub paths: PathFacts,
+}
+
+/// A user, looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserFacts {
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+    /// The other groups.
+    pub groups: Vec<u32>,
+    /// The home directory.
+    pub home: PathBuf,
 }
 
 /// Where limits can be set.

@@ -40,7 +40,7 @@ mod uts;
 mod workdir;
 
 pub use compile::compile;
-pub use facts::{CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind};
+pub use facts::{CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind, UserFacts};
 pub use step::{Plan, PlannedStep};
 
 pub(crate) use call::{quoted, quoted_bare};

@@ -229,7 +229,7 @@ fn file(draft: &Draft<'_>, origin: &Origin, data: &[u8], mode: u32, steps: &mut 
         "write the file",
         Call::new("write", libc::SYS_write, args),
     );
-    if let (Some(user), None) = (&draft.spec.user, &draft.userns) {
+    if let (Some(user), None) = (&draft.user, &draft.userns) {
         let args = [
             Value::Slot(slot::OPENED),
             Value::Int(i64::from(user.value.uid)),

@@ -73,7 +73,7 @@ pub(super) fn take(draft: &Draft<'_>, steps: &mut Steps) {
         );
         steps.push(origin, "make the new terminal the controlling one", control);
     }
-    if let (Some(user), None) = (&draft.spec.user, &draft.userns) {
+    if let (Some(user), None) = (&draft.user, &draft.userns) {
         let own = Call::new(
             "fchown",
             libc::SYS_fchown,

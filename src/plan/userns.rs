@@ -14,7 +14,6 @@ pub(super) fn map(draft: &Draft<'_>, steps: &mut Steps) {
         return;
     };
     let User { uid, gid } = draft
-        .spec
         .user
         .as_ref()
         .map_or(User { uid: 0, gid: 0 }, |user| user.value);

@@ -12,6 +12,7 @@ mod exec;
 mod mount;
 mod namespaces;
 mod origin;
+pub(crate) mod passwd;
 mod rlimit;
 mod rootfs;
 mod tty;
@@ -37,7 +38,7 @@ pub use origin::{Origin, Setting};
 pub use rlimit::{Resource, Rlimit, RlimitParseError};
 pub use rootfs::{Dev, Rootfs, Writes};
 pub use tty::{Redirect, Tty};
-pub use user::{User, UserParseError};
+pub use user::{Login, User, UserParseError};
 pub use uts::{HOST_NAME_MAX, random_name};
 pub use validate::Violation;
 
@@ -69,6 +70,9 @@ pub struct Spec {
     /// The ids that the program runs as; those of the caller, or root in a user namespace, when
     /// `None`.
     pub user: Option<Setting<User>>,
+    /// The same by the names that the box's own /etc/passwd and /etc/group have, with the groups and the
+    /// home directory that they tell.
+    pub login: Option<Setting<Login>>,
     /// The working directory; the caller's when `None`.
     pub workdir: Option<Setting<PathBuf>>,
     /// The file mode creation mask, 0 to 0o777; the caller's when `None`. See umask(2).
@@ -116,6 +120,7 @@ impl Spec {
             mounts: Vec::new(),
             caps: Caps::default(),
             user: None,
+            login: None,
             workdir: None,
             umask: None,
             rlimits: Vec::new(),

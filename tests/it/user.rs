@@ -1,12 +1,13 @@
 //! User and group ids, as root and as anybody else.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 
 use nix::unistd::{getegid, geteuid};
 
 use crate::support::clonebox::{Clonebox, run};
 use crate::support::files::{self, Public};
+use crate::support::rootfs::Root;
 use crate::support::status::Status;
 use crate::support::{binary, run_probe, tests};
 
@@ -141,9 +142,87 @@ tests! {
             .complains("this process has no CAP_SYS_ADMIN: run with sudo, or leave out --userns host");
     }
 
-    fn a_user_is_a_number() needs [] {
-        run(["--user", "nobody", "--", "/bin/true"])
-            .exits_with(125)
-            .complains("clonebox: --user nobody: expected UID or UID:GID, numbers from 0 to 4294967294\n");
+    fn a_user_by_name_has_the_groups_and_the_home_of_the_roots_own_files() needs [Root] {
+        let root = with_users();
+        for user in ["web", "33"] {
+            let status = root.run(&["-u", user], &["cat", "/proc/self/status"]).succeeds().stdout();
+            let status = Status::printed(status);
+            runs_as(&status, "33", "44");
+            assert_eq!(status.words("Groups"), ["7", "9"]);
+            let environment = root.run(&["-u", user], &["env"]).succeeds().stdout();
+            assert!(environment.lines().any(|line| line == "HOME=/srv/web"), "{environment}");
+        }
+        let environment = root.run(&["-u", "web", "-e", "HOME=/own"], &["env"]).succeeds().stdout();
+        assert!(environment.lines().any(|line| line == "HOME=/own"), "{environment}");
     }
+
+    fn a_group_by_name_is_the_only_one() needs [Root] {
+        let root = with_users();
+        for (user, uid, gid) in [("web:staff", "33", "9"), ("33:12", "33", "12"), ("77:staff", "77", "9"), ("77", "77", "0")] {
+            let status = Status::printed(root.run(&["-u", user], &["cat", "/proc/self/status"]).succeeds().stdout());
+            runs_as(&status, uid, gid);
+            assert_eq!(status.words("Groups"), Vec::<&str>::new(), "{user}");
+        }
+    }
+
+    fn a_user_by_name_works_in_a_user_namespace() needs [Userns] {
+        let root = with_users();
+        let status = root.run(&["--userns", "auto", "-u", "web"], &["cat", "/proc/self/status"]).succeeds().stdout();
+        runs_as(&Status::printed(status), "33", "44");
+    }
+
+    fn a_user_who_is_not_there_is_an_error() needs [] {
+        let root = with_users();
+        for (user, complaint) in [
+            ("nobdy", "there is no user \"nobdy\" in /etc/passwd"),
+            ("web:wheel", "there is no group \"wheel\" in /etc/group"),
+            ("broken", "line 3 of /etc/passwd is malformed"),
+            ("huge", "line 4 of /etc/passwd is malformed"),
+            ("4294967295", "expected USER or USER:GROUP"),
+            ("-1", "expected USER or USER:GROUP"),
+            ("web:", "expected USER or USER:GROUP"),
+        ] {
+            let option = format!("--user={user}");
+            let ran = run(["--rootfs", root.text(), &option, "--", "/it"]).exits_with(125);
+            assert!(ran.stderr().contains(complaint), "{user}: {}", ran.stderr());
+        }
+    }
+
+    // CVE-2019-14271 and its kin: what is looked up is in the root, or nowhere.
+    fn a_user_is_not_looked_up_outside_of_the_root() needs [] {
+        let root = Root::new();
+        fs::create_dir(root.path().join("etc")).expect("a directory of ours");
+        let passwd = root.path().join("etc/passwd");
+        for target in ["/etc/passwd.of.nobody", "../../../../../../../etc/passwd", "/proc/self/cwd/etc/passwd"] {
+            symlink(target, &passwd).expect("a directory of ours");
+            let ran = run(["--rootfs", root.text(), "-u", "root", "--", "/it"]).exits_with(125);
+            assert!(ran.stderr().contains("--user root: "), "{}", ran.stderr());
+            fs::remove_file(&passwd).expect("a link of ours");
+        }
+        // Nobody waits for a pipe, and nobody reads a device.
+        nix::unistd::mkfifo(&passwd, nix::sys::stat::Mode::from_bits_truncate(0o644)).expect("a directory of ours");
+        let ran = run(["--rootfs", root.text(), "-u", "root", "--", "/it"]).exits_with(125);
+        assert!(ran.stderr().contains("it is no file"), "{}", ran.stderr());
+    }
+
+    fn a_user_by_name_without_a_root_filesystem_is_the_callers() needs [Root] {
+        let passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+        let Some(line) = passwd.lines().find(|line| line.split(':').nth(2).is_some_and(|uid| uid != "0")) else {
+            return;
+        };
+        let fields: Vec<&str> = line.split(':').collect();
+        runs_as(&status(&["-u", fields[0]]), fields[2], fields[3]);
+    }
+}
+
+/// A root filesystem with a few users, some of whom are none.
+fn with_users() -> Root {
+    let root = Root::new();
+    fs::create_dir(root.path().join("etc")).expect("a directory of ours");
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:,,:/srv/web:/bin/false\nbroken:x:5\n\
+        huge:x:4294967296:0::/:\n";
+    let group = "adm:x:7:web\nstaff:x:9:root,web\nother:x:11:webber\n";
+    fs::write(root.path().join("etc/passwd"), passwd).expect("a directory of ours");
+    fs::write(root.path().join("etc/group"), group).expect("a directory of ours");
+    root
 }

@@ -195,6 +195,7 @@ fn facts(uid: u32) -> HostFacts {
         ignored_signals: 0,
         environment: Vec::new(),
         entropy: 0,
+        user: None,
         cgroups: clonebox::CgroupFacts::default(),
         paths: clonebox::PathFacts::default(),
     }

@@ -82,6 +82,15 @@ tests! {
         compare(&["--tmpfs", "/sys", "-v", "/:/sys/root:ro"]);
     }
 
+    fn a_box_of_a_user_with_groups_does_what_explain_says() needs [Root, Strace, Clone3] {
+        let root = Root::new();
+        let etc = Path::new(&root.path()).join("etc");
+        fs::create_dir(&etc).expect("a directory of ours");
+        fs::write(etc.join("passwd"), "web:x:33:44::/srv:").expect("a directory of ours");
+        fs::write(etc.join("group"), "adm:x:7:web\nstaff:x:9:web").expect("a directory of ours");
+        compare_in(&root, &["--rootfs", &root.path(), "-u", "web"]);
+    }
+
     fn a_box_with_limits_does_what_explain_says() needs [Limits, Strace, Clone3] {
         compare(&["--pids-limit", "50", "-m", "64m", "--cgroupns", "private"]);
     }

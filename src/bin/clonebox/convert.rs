@@ -76,7 +76,7 @@ fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
     spec.workdir = optional("--workdir", args.workdir.as_deref(), |path| {
         parse::<PathBuf>(path)
     })?;
-    spec.user = optional("--user", args.user.as_deref(), parse)?;
+    spec.login = optional("--user", args.user.as_deref(), parse)?;
     spec.umask = optional("--umask", args.umask.as_deref(), octal)?;
     spec.rlimits = repeated("--ulimit", &args.ulimit, parse)?;
     spec.nice = optional("--nice", args.nice.as_deref(), number)?;

@@ -15,7 +15,7 @@ Box
   -e, --env NAME[=VALUE]   set, or pass on, a variable    --env-file FILE
       --env-clear          without the caller's environment
   -w, --workdir DIR        working directory              --umask OCTAL
-  -u, --user UID[:GID]     run as                         --nice N
+  -u, --user USER[:GROUP]  run as, by name or number      --nice N
       --ulimit NAME=SOFT[:HARD]                           --oom-score-adj N
       --fd N               pass descriptor N on; others are closed
       --tty auto|new|inherit|none   terminal (auto: new if stdin is one)

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who a user is: looked up in the files of the root that the box will have, and nowhere else. No library
+//! of that root is asked (CVE-2019-14271), and no file outside of it is opened.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::sys::stat::Mode;
+
+use crate::plan::UserFacts;
+use crate::spec::{Login, Spec, Writes, passwd};
+
+/// Bytes of a file that are read. Our own limit: a root filesystem may hold anything.
+const MOST: u64 = 16 << 20;
+
+/// Looks up the user of a description that names one.
+pub(super) fn gather(spec: &Spec) -> Option<Result<UserFacts, String>> {
+    let login = &spec.login.as_ref()?.value;
+    Some(Files::of(spec).and_then(|files| resolve(login, &files)))
+}
+
+fn resolve(login: &Login, files: &Files) -> Result<UserFacts, String> {
+    let wrong =
+        |name: &'static str| move |line: usize| format!("line {line} of /etc/{name} is malformed");
+    let passwd_file = files.read("passwd")?;
+    let entry = passwd::user(&passwd_file, &login.user).map_err(wrong("passwd"))?;
+    let (uid, gid, home) = match (&entry, passwd::id(&login.user)) {
+        (Some(entry), _) => (entry.uid, entry.gid, Some(entry.home.clone())),
+        // As in docker, a number need not be anybody's.
+        (None, Some(uid)) => (uid, 0, None),
+        (None, None) => return Err(format!("there is no user {:?} in /etc/passwd", login.user)),
+    };
+    let home = home.filter(|home| !home.as_os_str().is_empty());
+    let home = home.unwrap_or_else(|| PathBuf::from("/"));
+    let Some(group) = &login.group else {
+        let groups = match entry {
+            Some(entry) => {
+                let file = files.read("group")?;
+                passwd::groups_of(&file, &entry.name).map_err(wrong("group"))?
+            }
+            None => Vec::new(),
+        };
+        return Ok(UserFacts {
+            uid,
+            gid,
+            groups,
+            home,
+        });
+    };
+    let gid = match passwd::id(group) {
+        Some(gid) => gid,
+        None => passwd::group(&files.read("group")?, group)
+            .map_err(wrong("group"))?
+            .ok_or_else(|| format!("there is no group {group:?} in /etc/group"))?,
+    };
+    Ok(UserFacts {
+        uid,
+        gid,
+        groups: Vec::new(),
+        home,
+    })
+}
+
+/// The directories of which the first that has a file has the one that the box will see.
+struct Files(Vec<OwnedFd>);
+
+impl Files {
+    fn of(spec: &Spec) -> Result<Self, String> {
+        let paths = match spec.rootfs.as_ref().map(|rootfs| &rootfs.value) {
+            None => vec![PathBuf::from("/")],
+            Some(rootfs) => match &rootfs.writes {
+                Writes::Keep(upper) => vec![upper.join("upper"), rootfs.path.clone()],
+                Writes::Through | Writes::Discard => vec![rootfs.path.clone()],
+            },
+        };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut roots = Vec::new();
+        for path in &paths {
+            match open(path, flags, Mode::empty()) {
+                Ok(root) => roots.push(root),
+                // The layer above is made by the first box.
+                Err(Errno::ENOENT) if paths.len() > 1 && roots.is_empty() => {}
+                Err(errno) => {
+                    return Err(format!("cannot open {}: {}", path.display(), errno.desc()));
+                }
+            }
+        }
+        Ok(Self(roots))
+    }
+
+    /// What is in a file of /etc; nothing if there is none.
+    fn read(&self, name: &str) -> Result<Vec<u8>, String> {
+        let cannot = |reason: String| format!("cannot read /etc/{name} of the root: {reason}");
+        for root in &self.0 {
+            let file = match below(root, name) {
+                Ok(file) => File::from(file),
+                Err(Errno::ENOENT) => continue,
+                Err(errno) => return Err(cannot(errno.desc().to_owned())),
+            };
+            if !file.metadata().is_ok_and(|found| found.is_file()) {
+                return Err(cannot("it is no file".to_owned()));
+            }
+            let mut bytes = Vec::new();
+            let read = file.take(MOST + 1).read_to_end(&mut bytes);
+            read.map_err(|error| cannot(error.to_string()))?;
+            if bytes.len() as u64 > MOST {
+                return Err(cannot(format!("it has more than {MOST} bytes")));
+            }
+            return Ok(bytes);
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Opens a file of /etc below a root: openat2(2), or, without it, a walk that follows no link.
+fn below(root: &OwnedFd, name: &str) -> nix::Result<OwnedFd> {
+    // A pipe would be waited for.
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let inside = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(flags).resolve(inside);
+    match openat2(root.as_fd(), &Path::new("etc").join(name), how) {
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            let look_up = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let etc = openat(root.as_fd(), "etc", look_up, Mode::empty())?;
+            openat(etc.as_fd(), name, flags | OFlag::O_NOFOLLOW, Mode::empty())
+        }
+        opened => opened,
+    }
+}
