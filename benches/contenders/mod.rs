@@ -112,6 +112,8 @@ pub(crate) fn all(exit: &Path, dir: &Path) -> Result<(Vec<Contender>, Vec<Missin
         Ok(Contender::new("target", exit)),
         clonebox("clonebox", Path::new(CLONEBOX), exit, dir),
         musl().and_then(|path| clonebox("clonebox-musl", &path, exit, dir)),
+        musl().and_then(|path| in_root("clonebox-root", &path, dir, &[])),
+        musl().and_then(|path| in_root("clonebox-limits", &path, dir, &oci::LIMITS)),
         calls("c", "musl-gcc", exit, dir),
         calls("c-glibc", "gcc", exit, dir),
         tutorial(exit, dir),
@@ -120,7 +122,7 @@ pub(crate) fn all(exit: &Path, dir: &Path) -> Result<(Vec<Contender>, Vec<Missin
             .args([exit])),
         Ok(bwrap(exit)),
     ];
-    wanted.extend(oci::all(exit, dir)?.map(Ok));
+    wanted.extend(oci::all(exit, dir)?.into_iter().map(Ok));
     let (mut usable, mut missing) = (Vec::new(), Vec::new());
     for contender in wanted {
         match contender {
@@ -163,6 +165,14 @@ fn musl() -> std::result::Result<PathBuf, Missing> {
 fn clonebox(name: &'static str, program: &Path, exit: &Path, dir: &Path) -> Wanted {
     let program = installed(name, program, dir)?;
     Ok(Contender::new(name, program).args([Path::new("--"), exit]))
+}
+
+/// clonebox with the root filesystem of the runtimes' bundle.
+fn in_root(name: &'static str, program: &Path, dir: &Path, options: &[&str]) -> Wanted {
+    let program = installed(name, program, dir)?;
+    let mut contender = Contender::new(name, program).args([Path::new("--rootfs")]);
+    contender = contender.args([oci::rootfs(dir)]).args(options);
+    Ok(contender.args(["--", "/exit"]))
 }
 
 /// A program as an installation leaves it: copied. What a linker has written lies in the page cache in

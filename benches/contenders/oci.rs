@@ -2,7 +2,7 @@
 //! Runtimes that take a bundle: a directory with a root filesystem and a config.json.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Contender;
@@ -30,6 +30,51 @@ const CONFIG: &str = r#"{
 }
 "#;
 
+/// The mounts, and what is covered, of a box with a root filesystem; `LIMITS` are resources or nothing.
+const ROOT_CONFIG: &str = r#"{
+  "ociVersion": "1.0.2",
+  "process": {
+    "user": { "uid": 0, "gid": 0 },
+    "args": ["/exit"],
+    "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    "cwd": "/",
+    "capabilities": {
+      "bounding": [CAPS], "effective": [CAPS], "permitted": [CAPS]
+    },
+    "noNewPrivileges": true
+  },
+  "root": { "path": "rootfs" },
+  "hostname": "bench-box",
+  "mounts": [
+    { "destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"] },
+    { "destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+      "options": ["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"] },
+    { "destination": "/dev/pts", "type": "devpts", "source": "devpts",
+      "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"] },
+    { "destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+      "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] },
+    { "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"] }
+  ],
+  "linux": {
+    LIMITS
+    "namespaces": [{ "type": "pid" }, { "type": "uts" }, { "type": "mount" }],
+    "maskedPaths": [
+      "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+      "/proc/timer_list", "/proc/timer_stats", "/proc/acpi", "/proc/asound", "/proc/scsi",
+      "/sys/firmware", "/sys/devices/virtual/powercap"
+    ],
+    "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+  }
+}
+"#;
+
+/// The limits of [`LIMITS`] in the words of the specification.
+const RESOURCES: &str =
+    r#""resources": { "memory": { "limit": 67108864 }, "pids": { "limit": 64 } },"#;
+
+/// Memory and processes.
+pub(super) const LIMITS: [&str; 4] = ["--memory", "64m", "--pids-limit", "64"];
+
 /// Names that no container has had: `run` refuses one that is known.
 pub(super) struct Names(u32);
 
@@ -54,22 +99,43 @@ impl Names {
     }
 }
 
-pub(super) fn all(exit: &Path, dir: &Path) -> Result<impl Iterator<Item = Contender>> {
-    let bundle = dir.join("bundle");
+/// A bundle with a root filesystem that has the program at `/exit`.
+fn bundle(dir: &Path, name: &str, exit: &Path, config: &str) -> Result<PathBuf> {
+    let bundle = dir.join(name);
     let root = bundle.join("rootfs");
-    for place in ["dev", "proc"] {
+    for place in ["dev", "proc", "sys"] {
         fs::create_dir_all(root.join(place))?;
     }
     fs::copy(exit, root.join("exit"))?;
     let quoted = super::KEPT.map(|capability| format!("\"{capability}\""));
-    let config = CONFIG.replace("CAPS", &quoted.join(", "));
+    let config = config.replace("CAPS", &quoted.join(", "));
     fs::write(bundle.join("config.json"), config)?;
-    Ok(["crun", "runc"].into_iter().map(move |name| {
-        let mut contender = Contender::new(name, name)
-            .args(["run", "-b"])
-            .args([&bundle]);
-        contender.slow = true;
-        contender.container = Some(Names(0));
-        contender
-    }))
+    Ok(bundle)
+}
+
+/// The root filesystem of the bundle that has all mounts.
+pub(super) fn rootfs(dir: &Path) -> PathBuf {
+    dir.join("root").join("rootfs")
+}
+
+pub(super) fn all(exit: &Path, dir: &Path) -> Result<Vec<Contender>> {
+    let root = ROOT_CONFIG.replace("LIMITS", "");
+    let limits = ROOT_CONFIG.replace("LIMITS", RESOURCES);
+    let mut contenders = Vec::new();
+    for (name, config, contender) in [
+        ("bundle", CONFIG, ["crun", "runc"]),
+        ("root", &root, ["crun-root", "runc-root"]),
+        ("limits", &limits, ["crun-limits", "runc-limits"]),
+    ] {
+        let bundle = bundle(dir, name, exit, config)?;
+        for (runtime, name) in ["crun", "runc"].into_iter().zip(contender) {
+            let mut contender = Contender::new(name, runtime)
+                .args(["run", "-b"])
+                .args([&bundle]);
+            contender.slow = true;
+            contender.container = Some(Names(0));
+            contenders.push(contender);
+        }
+    }
+    Ok(contenders)
 }

@@ -42,6 +42,18 @@ pub(crate) const COMMAND: &[(&str, &str)] = &[
     ("bwrap", "bwrap, an equal box"),
     ("crun", "`crun run`"),
     ("runc", "`runc run`"),
+    (
+        "clonebox-root",
+        "**clonebox**, musl, with a root filesystem",
+    ),
+    ("crun-root", "`crun run`, the same mounts"),
+    ("runc-root", "`runc run`, the same mounts"),
+    (
+        "clonebox-limits",
+        "**clonebox**, musl, with a root filesystem and limits",
+    ),
+    ("crun-limits", "`crun run`, the same mounts and limits"),
+    ("runc-limits", "`runc run`, the same mounts and limits"),
 ];
 
 /// One target: a line of a table.
@@ -161,6 +173,30 @@ pub(crate) fn all(startup: Option<&Measured>, command: Option<&Measured>) -> Vec
             "clonebox",
             "bwrap",
             0.35,
+        ),
+        ratio(
+            "with a root filesystem at most 1/5 of crun",
+            "clonebox-root",
+            "crun-root",
+            0.2,
+        ),
+        ratio(
+            "with a root filesystem at most 1/20 of runc",
+            "clonebox-root",
+            "runc-root",
+            0.05,
+        ),
+        ratio(
+            "with a root filesystem and limits at most 1/5 of crun",
+            "clonebox-limits",
+            "crun-limits",
+            0.2,
+        ),
+        ratio(
+            "with a root filesystem and limits at most 1/20 of runc",
+            "clonebox-limits",
+            "runc-limits",
+            0.05,
         ),
         memory(
             "supervisor as installed (musl) resident at most 1.5 MiB, without a pty",
