@@ -184,6 +184,7 @@ impl Tree {
             below: below_source(mount, mount_setattr),
             known,
             exists,
+            in_root: own_root,
             creatable: fresh || own_root,
         };
         self.mounts.insert(mount.target.clone(), own);

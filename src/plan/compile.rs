@@ -26,6 +26,8 @@
 //! 14. The parent-death signal again if ids have changed: the kernel clears it then.
 //! 15. no_new_privs, dispositions, the signal mask, execve(2).
 
+use std::path::PathBuf;
+
 use super::call::Call;
 use super::draft::Draft;
 use super::exec::{self, Exec};
@@ -49,11 +51,12 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
     }
     let draft = Draft::new(spec, facts)?;
     let exec = exec::prepare(&draft);
-    let steps = steps(&draft, &exec);
+    let (steps, makes) = steps(&draft, &exec);
     Ok(Plan {
         clone: namespaces::clone_call(&draft),
         code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
         steps,
+        makes,
         exec,
         cgroups: draft.cgroups.clone(),
         terminal: draft.terminal,
@@ -69,7 +72,7 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
     })
 }
 
-fn steps(draft: &Draft<'_>, exec: &Exec) -> Vec<super::Step> {
+fn steps(draft: &Draft<'_>, exec: &Exec) -> (Vec<super::Step>, Vec<PathBuf>) {
     let mut steps = Steps::new();
     fd::arrange(draft, &mut steps);
     death::arm(draft, &mut steps);
@@ -102,5 +105,5 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> Vec<super::Step> {
     signal::dispositions(draft, &mut steps);
     signal::mask(&mut steps);
     exec::steps(draft.spec, exec, &mut steps);
-    steps.into_vec()
+    steps.finish()
 }

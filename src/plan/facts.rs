@@ -130,6 +130,8 @@ pub struct MountFacts {
     pub known: usize,
     /// The target itself is there.
     pub exists: bool,
+    /// It is in the root filesystem itself, and in no mount below.
+    pub in_root: bool,
     /// What is missing of the target may be made: it is in a root filesystem, or in a tmpfs.
     pub creatable: bool,
 }

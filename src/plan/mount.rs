@@ -110,7 +110,8 @@ fn place(
 ) {
     let names = components(target);
     if facts.creatable && !facts.exists {
-        path::make(draft, origin, &names, facts.known, file, steps);
+        let stays = facts.in_root;
+        path::make(draft, origin, &names, facts.known, file, stays, steps);
     }
     path::open(draft, origin, &names, Links::Inside, slot::TARGET, steps);
 }

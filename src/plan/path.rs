@@ -7,8 +7,9 @@
 //! openat2(2) with `RESOLVE_IN_ROOT`. Where that is missing or forbidden, the path is walked down
 //! component by component, and a symbolic link ends the walk.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use clonebox_child::{OnError, Slot};
 
@@ -138,6 +139,7 @@ pub(super) fn make(
     names: &[&[u8]],
     known: usize,
     file: bool,
+    stays: bool,
     steps: &mut Steps,
 ) {
     for index in known..names.len() {
@@ -155,6 +157,16 @@ pub(super) fn make(
             make_directory(directory, name, 0o755)
         };
         steps.push(origin, action, call.on_error(OnError::Ignore(libc::EEXIST)));
+        // One in a filesystem of the box's own goes with it.
+        if stays {
+            steps.makes(
+                names[..=index]
+                    .iter()
+                    .fold(PathBuf::from("/"), |path, name| {
+                        path.join(OsStr::from_bytes(name))
+                    }),
+            );
+        }
         if index > 0 {
             close(origin, directory, steps);
         }
@@ -172,7 +184,7 @@ pub(super) fn mount_point(
 ) {
     let names = [name];
     if !exists {
-        make(draft, origin, &names, 0, false, steps);
+        make(draft, origin, &names, 0, false, true, steps);
     }
     open(draft, origin, &names, Links::None, slot::TARGET, steps);
     enter(origin, slot::TARGET, &shown(&names), steps);

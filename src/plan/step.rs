@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clonebox_child as child;
@@ -122,12 +123,18 @@ pub(crate) struct Step {
 
 /// The steps while they are being collected.
 #[derive(Debug)]
-pub(crate) struct Steps(Vec<Step>);
+pub(crate) struct Steps {
+    steps: Vec<Step>,
+    makes: Vec<PathBuf>,
+}
 
 impl Steps {
     /// None yet, and room for those of a usual box: a step is large to move.
     pub(crate) fn new() -> Self {
-        Self(Vec::with_capacity(64))
+        Self {
+            steps: Vec::with_capacity(64),
+            makes: Vec::new(),
+        }
     }
 
     /// Adds a step.
@@ -137,15 +144,21 @@ impl Steps {
         action: impl Into<Cow<'static, str>>,
         call: Call,
     ) {
-        self.0.push(Step {
+        self.steps.push(Step {
             call,
             action: action.into(),
             origin: origin.clone(),
         });
     }
 
-    pub(crate) fn into_vec(self) -> Vec<Step> {
-        self.0
+    /// Notes a place in the root that the step just pushed makes, and that stays.
+    pub(crate) fn makes(&mut self, place: PathBuf) {
+        self.makes.push(place);
+    }
+
+    /// The steps, and what they make in the root.
+    pub(crate) fn finish(self) -> (Vec<Step>, Vec<PathBuf>) {
+        (self.steps, self.makes)
     }
 }
 
@@ -191,6 +204,8 @@ pub struct Plan {
     pub(crate) clone: CloneCall,
     pub(crate) cgroups: Cgroups,
     pub(crate) steps: Vec<Step>,
+    /// What the steps make in the root.
+    pub(crate) makes: Vec<PathBuf>,
     pub(crate) exec: Exec,
     /// What the child gets: the calls of `steps`, lowered.
     pub(crate) code: Vec<child::Step>,
@@ -224,6 +239,12 @@ impl Plan {
                 step,
                 code,
             })
+    }
+
+    /// The mount points that a launch makes in the root filesystem, because they are missing there: paths in
+    /// the box. They stay; under an overlay they are in its upper layer.
+    pub fn makes(&self) -> &[PathBuf] {
+        &self.makes
     }
 
     /// Whether a launch makes cgroups, and the end of the box removes them.

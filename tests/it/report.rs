@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::rootfs::Root;
 use crate::support::{Clonebox, binary, files, run_probe, tests};
 
 /// The report about a box with these options around a probe.
@@ -38,6 +39,20 @@ fn seconds(report: &Value, field: &str) -> f64 {
 }
 
 tests! {
+    fn a_report_says_what_was_made_in_a_root_filesystem() needs [Box] {
+        let (root, directory) = (Root::new(), files::directory());
+        let file = directory.path().join("report");
+        let options = ["--report", file.to_str().expect("UTF-8"), "--tmpfs", "/a/b", "-v", "/:/a/b/c"];
+        let made = || {
+            root.run(&options, &["exit", "0"]).succeeds();
+            let report: Value = serde_json::from_slice(&fs::read(&file).expect("a report")).expect("JSON");
+            report["made"].clone()
+        };
+        assert_eq!(made(), serde_json::json!(["/proc", "/sys", "/dev", "/it", "/a", "/a/b"]));
+        // The second time it is all there.
+        assert!(made().is_null());
+    }
+
     fn a_report_has_the_exit_code_and_no_signal() needs [Box] {
         let report = report(&[], &["exit", "42"]);
         assert_eq!(report["exit_code"], 42, "{report}");

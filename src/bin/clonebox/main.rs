@@ -24,6 +24,7 @@ mod usage;
 mod words;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clonebox::{Command, Namespace, Outcome, Supervisor, Tty};
 
@@ -135,14 +136,14 @@ fn supervise(options: Options) -> Result<u8, Failure> {
             .write(&report::of(&outcome))
             .map_err(|error| Failure::Io("write the report", error))?;
     }
-    outcome.map(|outcome| outcome.exit_code())
+    outcome.map(|(outcome, _)| outcome.exit_code())
 }
 
 fn start(
     spec: clonebox::Spec,
     supervisor: &Supervisor,
     timings: Option<Sink>,
-) -> Result<Outcome, Failure> {
+) -> Result<(Outcome, Vec<PathBuf>), Failure> {
     let template = Command::from(spec).prepare()?;
     render::missed(template.plan().missed());
     let mut child = template.spawn()?;
@@ -155,5 +156,5 @@ fn start(
         .supervise(&mut child, render::notice)
         .map_err(|error| Failure::Io("wait for the box", error))?;
     render::out_of_memory(&outcome);
-    Ok(outcome)
+    Ok((outcome, template.plan().makes().to_vec()))
 }

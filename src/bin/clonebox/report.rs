@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, RawFd};
+use std::path::PathBuf;
 
 use clonebox::Outcome;
 use serde_json::{Value, json};
@@ -45,10 +46,17 @@ impl Sink {
     }
 }
 
-/// The report about a box, or about a start that failed: then `exit_code` and `error`.
-pub(crate) fn of(outcome: &Result<Outcome, Failure>) -> String {
+/// The report about a box, with the mount points that were made in its root filesystem, or about a start that failed: then `exit_code` and `error`.
+pub(crate) fn of(outcome: &Result<(Outcome, Vec<PathBuf>), Failure>) -> String {
     let report: Value = match outcome {
-        Ok(outcome) => outcome.to_json(),
+        Ok((outcome, made)) => {
+            let mut report = outcome.to_json();
+            if !made.is_empty() {
+                let made = made.iter().map(|path| path.to_string_lossy());
+                report["made"] = made.collect();
+            }
+            report
+        }
         Err(failure) => {
             let error = match failure {
                 Failure::Usage(error) => error.to_string(),
