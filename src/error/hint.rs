@@ -150,8 +150,61 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         ("fcntl", Errno::EBADF) => Some("the caller has no such descriptor open".to_owned()),
         ("chdir", Errno::ENOENT) => spec.workdir.as_ref().and_then(|workdir| missing_parent(&workdir.value)),
         (_, Errno::EPERM) if user && is_filtered() => Some(FILTERED.to_owned()),
+        ("openat2" | "openat", Errno::ELOOP | Errno::ENOTDIR) if spec.rootfs.is_some() => mount_point(step, spec),
+        ("openat2" | "openat", Errno::ENOENT) if spec.rootfs.is_none() && !spec.mounts.is_empty() => Some(
+            "without a root filesystem of the box's own nothing is made: make the directory, or mount on one that is there"
+                .to_owned(),
+        ),
+        ("open_tree" | "move_mount" | "mount_setattr" | "fsopen" | "fsmount", Errno::ENOSYS) => {
+            Some(format!("this kernel has no {}(2), or a filter forbids it", step.call.name))
+        }
+        ("execveat", Errno::ENOENT) if plan.role.is_some() && has_tomoyo() => Some(
+            "the kernel's TOMOYO looks for the file in /dev/fd, which this box has not: leave out --proc off and --dev none"
+                .to_owned(),
+        ),
+        ("pivot_root", Errno::EINVAL) if root_is_initramfs() => Some(
+            "the root here is the initial ramfs, from which the kernel does not pivot: switch_root to another first"
+                .to_owned(),
+        ),
         _ => None,
     }
+}
+
+/// One of the directories for the kernel's filesystems that is none.
+fn mount_point(step: &Step, spec: &Spec) -> Option<String> {
+    let rootfs = &spec.rootfs.as_ref()?.value.path;
+    let name = ["proc", "sys", "dev"]
+        .into_iter()
+        .find(|name| *step.action == format!("find /{name} in the root"))?;
+    let path = rootfs.join(name);
+    let found = path.symlink_metadata().ok()?;
+    let what = if found.is_symlink() {
+        "a symbolic link"
+    } else if found.is_dir() {
+        return None;
+    } else {
+        "no directory"
+    };
+    Some(format!(
+        "{} is {what}, and a mount point must be a directory",
+        path.display()
+    ))
+}
+
+/// TOMOYO is among the security modules that are active.
+fn has_tomoyo() -> bool {
+    fs::read_to_string("/sys/kernel/security/lsm").map_or_else(
+        |_| Path::new("/sys/kernel/security/tomoyo").exists(),
+        |modules| modules.split(',').any(|module| module.trim() == "tomoyo"),
+    )
+}
+
+fn root_is_initramfs() -> bool {
+    fs::read_to_string("/proc/self/mounts").is_ok_and(|table| {
+        table
+            .lines()
+            .any(|line| line.starts_with("rootfs / rootfs "))
+    })
 }
 
 /// In a user namespace the kernel mounts /proc only if the host's is all to be seen.

@@ -6,7 +6,7 @@
 //! the set-up with an error.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statvfs::statvfs;
 
 use crate::plan::{MountFacts, PathFacts, SourceKind};
-use crate::spec::{Attributes, Dev, Mount, MountKind, Rootfs, Spec, Writes};
+use crate::spec::{Attributes, Dev, Mount, MountKind, Namespace, Rootfs, Spec, Writes};
 
 const LOOK_UP: OFlag = OFlag::O_PATH
     .union(OFlag::O_NOFOLLOW)
@@ -43,6 +43,7 @@ pub(super) fn gather(spec: &Spec) -> PathFacts {
         mount_setattr,
         root_flags: rootfs.map_or(0, |rootfs| flags(&rootfs.path)),
         mount_points,
+        initial_user_namespace: user_namespace() == Some(PROC_USER_INIT_INO),
         own_network: rootfs.is_some() && own_network(),
         mounts: spec
             .mounts
@@ -143,6 +144,10 @@ impl Tree {
                 Dev::None => {}
             }
         }
+        let own_pids = spec.namespaces.pid.value == Namespace::Private;
+        if spec.rootfs.is_none() && spec.proc.value && own_pids {
+            mounts.insert("/proc".into(), Backing::of(&[Path::new("/proc")]));
+        }
         Self {
             own_root: spec.rootfs.is_some(),
             root,
@@ -181,7 +186,7 @@ impl Tree {
         };
         let facts = MountFacts {
             source,
-            below: below_source(mount, mount_setattr),
+            below: self.below_source(mount, mount_setattr),
             known,
             exists,
             in_root: own_root,
@@ -218,35 +223,48 @@ fn flags(path: &Path) -> u64 {
     statvfs(path).map_or(0, |found| found.flags().bits())
 }
 
-/// The mounts of a bind that must be changed one by one: those that the caller has below the source.
-fn below_source(mount: &Mount, mount_setattr: bool) -> Vec<(PathBuf, u64)> {
-    let MountKind::Bind {
-        source, recursive, ..
-    } = &mount.kind
-    else {
-        return vec![(PathBuf::new(), 0)];
-    };
-    if mount_setattr || mount.attributes == Attributes::default() {
-        return Vec::new();
-    }
-    let mut all = vec![(PathBuf::new(), flags(source))];
-    let real = source.canonicalize().unwrap_or_else(|_| source.clone());
-    if *recursive {
+impl Tree {
+    /// The mounts of a bind that must be changed one by one: those that the caller has below the source.
+    /// On the caller's own root those of the box lie on top of them.
+    fn below_source(&self, mount: &Mount, mount_setattr: bool) -> Vec<(PathBuf, u64)> {
+        let MountKind::Bind {
+            source, recursive, ..
+        } = &mount.kind
+        else {
+            return vec![(PathBuf::new(), 0)];
+        };
+        if mount_setattr || mount.attributes == Attributes::default() {
+            return Vec::new();
+        }
+        let mut all = vec![(PathBuf::new(), flags(source))];
+        let real = source.canonicalize().unwrap_or_else(|_| source.clone());
+        let below = |point: &Path| {
+            let rest = point.strip_prefix(&real).ok()?;
+            (!rest.as_os_str().is_empty()).then(|| rest.to_owned())
+        };
+        if !recursive {
+            return all;
+        }
+        let covered = |point: &Path| {
+            let mut above = point.ancestors();
+            !self.own_root && above.any(|above| self.mounts.contains_key(above))
+        };
         let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
         for line in table.split(|&byte| byte == b'\n') {
             let Some(point) = line.split(|&byte| byte == b' ').nth(4).map(unescape) else {
                 continue;
             };
-            let point = Path::new(std::ffi::OsStr::from_bytes(&point));
-            match point.strip_prefix(&real) {
-                Ok(rest) if !rest.as_os_str().is_empty() => {
-                    all.push((rest.to_owned(), flags(point)));
-                }
-                _ => {}
+            let point = Path::new(OsStr::from_bytes(&point));
+            if let (Some(rest), false) = (below(point), covered(point)) {
+                all.push((rest, flags(point)));
             }
         }
+        if !self.own_root {
+            let own = self.mounts.keys().filter_map(|point| below(point));
+            all.extend(own.map(|rest| (rest, 0)));
+        }
+        all
     }
-    all
 }
 
 /// The octal escapes of proc_pid_mountinfo(5).
@@ -274,12 +292,19 @@ pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The number of the first user namespace: `linux/proc_ns.h`.
+const PROC_USER_INIT_INO: u64 = 0xefff_fffd;
+
+fn user_namespace() -> Option<u64> {
+    let namespace = std::fs::metadata("/proc/self/ns/user");
+    namespace.ok().map(|found| found.ino())
+}
+
 /// Whether the network namespace belongs to the user namespace of this process, so that the kernel mounts
 /// its sysfs: ioctl_ns(2).
 fn own_network() -> bool {
     /// `NS_GET_USERNS` in `linux/nsfs.h`.
     const NS_GET_USERNS: libc::c_ulong = 0xb701;
-    let number = |path: &str| std::fs::metadata(path).ok().map(|found| found.ino());
     let Ok(network) = std::fs::File::open("/proc/self/ns/net") else {
         return false;
     };
@@ -291,7 +316,7 @@ fn own_network() -> bool {
     // SAFETY: the descriptor is new and nobody else's.
     let owner = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(owner) });
     let owner = owner.metadata().ok().map(|found| found.ino());
-    owner.is_some() && owner == number("/proc/self/ns/user")
+    owner.is_some() && owner == user_namespace()
 }
 
 /// Whether openat2(2) is there and not forbidden. Asked for nothing, it is `EINVAL` where it is.

@@ -27,6 +27,7 @@ const LINKS: [(&CStr, &CStr); 5] = [
     (c"stdout", c"/proc/self/fd/1"),
     (c"stderr", c"/proc/self/fd/2"),
 ];
+const CAP_MKNOD: u8 = 27;
 /// The group that owns terminals where distributions number it as Debian does.
 const TTY_GROUP: &str = "5";
 
@@ -77,7 +78,7 @@ fn minimal(draft: &Draft<'_>, origin: &Origin, steps: &mut Steps) {
         let shown = name.to_string_lossy();
         steps.push(origin, format!("make the link /dev/{shown}"), call);
     }
-    let own_ids = draft.userns.is_some();
+    let own_ids = draft.userns.is_some() || !draft.facts.paths.initial_user_namespace;
     let terminals = if own_ids {
         // The group is not mapped there.
         "newinstance,ptmxmode=0666,mode=0620".to_owned()
@@ -112,7 +113,9 @@ fn device(
             Value::Mode(mode),
         ]
     };
-    if draft.userns.is_none() {
+    let facts = draft.facts;
+    let allowed = facts.paths.initial_user_namespace && facts.effective.contains(CAP_MKNOD);
+    if draft.userns.is_none() && allowed {
         let [directory, name, mode] = node(libc::S_IFCHR | 0o666);
         let args = [directory, name, mode, Value::Device(major, minor)];
         let call = Call::new("mknodat", libc::SYS_mknodat, args);

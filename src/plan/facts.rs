@@ -112,6 +112,8 @@ pub struct PathFacts {
     pub root_flags: u64,
     /// Which of the directories /proc, /sys and /dev a root filesystem has.
     pub mount_points: [bool; 3],
+    /// The caller is in the first user namespace, where devices can be made.
+    pub initial_user_namespace: bool,
     /// The network namespace of the caller belongs to its user namespace.
     pub own_network: bool,
     /// One for each mount of the description.

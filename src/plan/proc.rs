@@ -53,7 +53,11 @@ fn in_root(draft: &Draft<'_>, steps: &mut Steps) {
         draft.facts.paths.mount_points[0],
         steps,
     );
-    let call = tree::mount(Some(c"proc"), c".", Some(c"proc"), FLAGS, None);
+    let mut call = tree::mount(Some(c"proc"), c".", Some(c"proc"), FLAGS, None);
+    if !draft.own_pids() {
+        // One that is there already, in a root that comes with its mounts, is the same.
+        call = call.on_error(OnError::Ignore(libc::EBUSY));
+    }
     steps.push(origin, "mount proc on /proc", call);
     // Somebody who exchanges the directory now finds that what follows is about proc or not at all.
     path::open(draft, origin, &names, Links::None, slot::TARGET, steps);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! /sys of a root filesystem: read-only. See sysfs(5).
 
+use clonebox_child::OnError;
+
 use super::draft::Draft;
 use super::mask;
 use super::path::{self, Links, close, enter};
@@ -25,6 +27,8 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
     if own {
         let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         let call = tree::mount(Some(c"sysfs"), c".", Some(c"sysfs"), flags, None);
+        // One that is there already, in a root that comes with its mounts, is the same.
+        let call = call.on_error(OnError::Ignore(libc::EBUSY));
         steps.push(origin, "mount sysfs on /sys", call);
     } else {
         let flags = libc::MS_BIND | libc::MS_REC;
@@ -32,7 +36,7 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
         steps.push(origin, "mount the caller's /sys", call);
     }
     path::open(draft, origin, &[b"sys"], Links::None, slot::TARGET, steps);
-    if !own && draft.facts.paths.mount_setattr {
+    if draft.facts.paths.mount_setattr {
         let attributes = Attributes {
             read_only: true,
             nosuid: true,
@@ -45,7 +49,7 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
     }
     enter(origin, slot::TARGET, "/sys", steps);
     close(origin, slot::TARGET, steps);
-    if !own && !draft.facts.paths.mount_setattr {
+    if !draft.facts.paths.mount_setattr {
         let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         let remount = libc::MS_REMOUNT | libc::MS_BIND | flags;
         let call = tree::mount(None, c".", None, remount, None);

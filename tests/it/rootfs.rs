@@ -97,7 +97,7 @@ tests! {
         root.run(&options, &["list", "/dev/pts"]).succeeds().prints("ptmx\n");
     }
 
-    fn the_devices_of_the_host_or_none_are_there_if_asked_for() needs [Root] {
+    fn the_devices_of_the_host_or_none_are_there_if_asked_for() needs [Root, Execveat] {
         let root = Root::new();
         root.run(&["--dev", "none"], &["list", "/dev"]).exits_with(101);
         fs::create_dir(root.path().join("dev")).expect("a directory of ours");
@@ -131,7 +131,16 @@ tests! {
         }
     }
 
-    fn without_proc_there_is_none() needs [Box] {
+    fn a_root_that_comes_with_its_mounts_is_a_root_as_well() needs [Box] {
+        let probe = files::Public::new();
+        for options in [&["--pid", "private"][..], &["--pid", "host"]] {
+            let words = ["--rootfs", "/", "--", probe.path(), "__probe", "try", "/sys/kernel/uevent_helper"];
+            let ran = run(options.iter().chain(&words)).succeeds().stdout();
+            assert!(["EROFS\n", "EACCES\n"].contains(&&*ran), "{ran}");
+        }
+    }
+
+    fn without_proc_there_is_none() needs [Box, Execveat] {
         let root = Root::new();
         root.run(&["--proc", "off"], &["stat", "/proc"]).succeeds().prints("/proc ENOENT\n");
     }

@@ -34,6 +34,8 @@ pub(crate) enum Need {
     Clone3,
     /// Memory, processors and processes can be limited.
     Limits,
+    /// The kernel executes a descriptor where there is no /dev/fd: TOMOYO of Linux 5.10 looks it up.
+    Execveat,
     /// The kernel enters a time namespace at execve(2).
     TimeNamespace,
     /// strace(1), and the right to trace.
@@ -53,7 +55,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 16] = [
+const ALL: [(Need, &str); 17] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -62,6 +64,7 @@ const ALL: [(Need, &str); 16] = [
     (Need::Seccomp, "seccomp"),
     (Need::Clone3, "clone3"),
     (Need::Limits, "limits"),
+    (Need::Execveat, "execveat"),
     (Need::TimeNamespace, "timens"),
     (Need::Strace, "strace"),
     (Need::Sudo, "sudo"),
@@ -104,6 +107,7 @@ impl Need {
                 when(root, "not root").and_then(|()| works(&["--userns=host", "--", "/bin/true"]))
             }
             Self::Limits => works(&["-m=64m", "--cpus=1", "--pids-limit=64", "--", "/bin/true"]),
+            Self::Execveat => works(&["--rootfs=/", "--proc=off", "--", "/bin/true"]),
             Self::NotRoot => when(!root, "root"),
             Self::Userns => works(&["--userns=auto", "--", "/bin/true"]),
             Self::Ptmx => when(

@@ -367,6 +367,7 @@ fn paths(mounts: usize) -> PathFacts {
     PathFacts {
         openat2: true,
         mount_setattr: true,
+        initial_user_namespace: true,
         own_network: true,
         mounts: vec![missing; mounts],
         ..PathFacts::default()
