@@ -181,6 +181,8 @@ fn exchange(name: &str) {
     }
     let stop = AtomicBool::new(false);
     let started = thread::scope(|scope| {
+        // Also when an assertion fails: the scope waits for the other thread.
+        let _stop = Stop(&stop);
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 let here = nix::fcntl::AT_FDCWD;
@@ -196,13 +198,20 @@ fn exchange(name: &str) {
             assert_untouched(canary.path());
             started.is_ok()
         };
-        let started = (0..LAUNCHES / 4).filter(launch).count();
-        stop.store(true, Ordering::Relaxed);
-        started
+        (0..LAUNCHES / 4).filter(launch).count()
     });
     assert!(started > 0, "/{name}: no launch has met the directory");
     assert!(
         started < LAUNCHES / 4,
         "/{name}: no launch has met the link"
     );
+}
+
+/// Says that it is over.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
