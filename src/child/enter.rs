@@ -9,12 +9,15 @@ use crate::step::{Arg, Expect, OnError, Step};
 
 const ENOENT: u32 = 2;
 const ESRCH: u32 = 3;
+const EAGAIN: u32 = 11;
 const EACCES: u32 = 13;
 const ENODEV: u32 = 19;
 const ENOTDIR: u32 = 20;
 const ETIMEDOUT: u32 = 110;
 const ESTALE: u32 = 116;
 
+/// How often a call is made again. Our own limit: somebody may keep its answer from ever coming.
+const RETRIES: u32 = 1000;
 /// `linux/magic.h`.
 const PROC_SUPER_MAGIC: u32 = 0x9fa0;
 const S_IFMT: u32 = 0o170_000;
@@ -68,9 +71,16 @@ pub(crate) extern "C" fn enter(entry: &Entry) -> ! {
 
     for step in steps {
         shared.progress.set(index);
-        // SAFETY: the parent compiled the step from a plan which outlives the child's use of it;
-        // every address in it belongs to that plan or to `shared`.
-        let result = unsafe { call(step, shared) };
+        let mut tries: u32 = 0;
+        let result = loop {
+            // SAFETY: the parent compiled the step from a plan which outlives the child's use of it;
+            // every address in it belongs to that plan or to `shared`.
+            let result = unsafe { call(step, shared) };
+            match (step.on_error, result) {
+                (OnError::Retry, Err(EAGAIN)) if tries < RETRIES => tries = tries.wrapping_add(1),
+                _ => break result,
+            }
+        };
         if let (Some(slot), Ok(word)) = (step.save, result) {
             shared.set_slot(slot, word);
         }
@@ -83,7 +93,7 @@ pub(crate) extern "C" fn enter(entry: &Entry) -> ! {
                 OnError::Ignore(fine) if fine.cast_unsigned() == errno => {}
                 OnError::TryNext if errno == EACCES => denied = Some(denied.unwrap_or(index)),
                 OnError::TryNext if is_not_here(errno) => {}
-                OnError::Fail | OnError::Ignore(_) | OnError::TryNext => {
+                OnError::Fail | OnError::Ignore(_) | OnError::Retry | OnError::TryNext => {
                     denied = None;
                     break;
                 }

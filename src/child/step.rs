@@ -45,6 +45,8 @@ pub enum OnError {
     Fail,
     /// This one errno is as good as success (`EEXIST` of a mkdir).
     Ignore(i32),
+    /// The call is made again if the answer is `EAGAIN`, some times; any other error is as for `Fail`.
+    Retry,
     /// The next step is another candidate for the same end: the search through PATH. Errors that
     /// say "not this one" go on, as in execvp(3); any other ends the child.
     TryNext,

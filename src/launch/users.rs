@@ -17,6 +17,9 @@ use crate::spec::{Login, Spec, Writes, passwd};
 /// Bytes of a file that are read. Our own limit: a root filesystem may hold anything.
 const MOST: u64 = 16 << 20;
 
+/// How often a path is tried that is in doubt.
+const RETRIES: usize = 1000;
+
 /// Looks up the user of a description that names one.
 pub(super) fn gather(spec: &Spec) -> Option<Result<UserFacts, String>> {
     let login = &spec.login.as_ref()?.value;
@@ -122,7 +125,11 @@ fn below(root: &OwnedFd, name: &str) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let inside = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(flags).resolve(inside);
-    match openat2(root.as_fd(), &Path::new("etc").join(name), how) {
+    // A mount or a rename anywhere meanwhile leaves it in doubt whether a `..` stays inside.
+    let opened = (0..RETRIES)
+        .map(|_| openat2(root.as_fd(), &Path::new("etc").join(name), how))
+        .find(|opened| !matches!(opened, Err(Errno::EAGAIN)));
+    match opened.unwrap_or(Err(Errno::EAGAIN)) {
         Err(Errno::ENOSYS | Errno::EPERM) => {
             let look_up = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let etc = openat(root.as_fd(), "etc", look_up, Mode::empty())?;

@@ -65,6 +65,8 @@ pub(super) fn open(
         let path = Value::Text(c_string(names.join(&b'/')));
         let args = [Value::Slot(slot::ROOT), path, how(links), Value::Int(24)];
         let call = Call::new("openat2", libc::SYS_openat2, args);
+        // A mount or a rename anywhere meanwhile leaves it in doubt whether a `..` stays inside.
+        let call = call.on_error(OnError::Retry);
         steps.push(origin, action, call.save(into));
         return;
     }

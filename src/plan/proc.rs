@@ -53,12 +53,23 @@ fn in_root(draft: &Draft<'_>, steps: &mut Steps) {
         draft.facts.paths.mount_points[0],
         steps,
     );
-    let mut call = tree::mount(Some(c"proc"), c".", Some(c"proc"), FLAGS, None);
-    if !draft.own_pids() {
+    let fresh = tree::mount(Some(c"proc"), c".", Some(c"proc"), FLAGS, None);
+    let owned = draft.userns.is_none() && draft.facts.paths.initial_user_namespace;
+    let (action, call) = match (draft.own_pids(), owned) {
+        (true, _) => ("mount proc on /proc", fresh),
         // One that is there already, in a root that comes with its mounts, is the same.
-        call = call.on_error(OnError::Ignore(libc::EBUSY));
-    }
-    steps.push(origin, "mount proc on /proc", call);
+        (false, true) => (
+            "mount proc on /proc",
+            fresh.on_error(OnError::Ignore(libc::EBUSY)),
+        ),
+        // In a user namespace the kernel mounts none for the process ids of others.
+        (false, false) => {
+            let flags = libc::MS_BIND | libc::MS_REC;
+            let bind = tree::mount(Some(c"/proc"), c".", None, flags, None);
+            ("mount the caller's /proc", bind)
+        }
+    };
+    steps.push(origin, action, call);
     // Somebody who exchanges the directory now finds that what follows is about proc or not at all.
     path::open(draft, origin, &names, Links::None, slot::TARGET, steps);
     enter(origin, slot::TARGET, "/proc", steps);
