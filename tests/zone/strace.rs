@@ -26,7 +26,7 @@ tests! {
     fn a_box_with_many_options_does_what_explain_says() needs [Box, Strace, Clone3] {
         compare(&[
             "--hostname", "many", "--ipc", "private", "--net", "none", "--cgroupns", "private", "-w", "/",
-            "--umask", "027", "--nice", "5", "--ulimit", "core=0", "--ulimit", "nofile=100:200", "--cap-drop", "ALL",
+            "--umask", "027", "--nice", "19", "--ulimit", "core=0", "--ulimit", "nofile=100:200", "--cap-drop", "ALL",
             "--cap-add", "KILL",
         ]);
     }

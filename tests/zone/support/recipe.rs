@@ -337,7 +337,7 @@ fn many_settings(spec: &mut Spec) {
     spec.namespaces.cgroup = asked(Namespace::Private);
     spec.workdir = Some(asked("/".into()));
     spec.umask = Some(asked(0o27));
-    spec.nice = Some(asked(5));
+    spec.nice = Some(asked(19));
     spec.rlimits.push(asked(Rlimit {
         resource: Resource::RLIMIT_CORE,
         soft: 0,
