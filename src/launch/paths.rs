@@ -5,7 +5,7 @@
 //! has: a directory that has come meanwhile is as good as one that was made, and one that has gone ends
 //! the set-up with an error.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -125,12 +125,12 @@ struct Tree {
     /// Whether what is missing in the root itself may be made.
     own_root: bool,
     root: Backing,
-    mounts: HashMap<PathBuf, Backing>,
+    mounts: BTreeMap<PathBuf, Backing>,
 }
 
 impl Tree {
     fn new(root: Backing, spec: &Spec) -> Self {
-        let mut mounts = HashMap::new();
+        let mut mounts = BTreeMap::new();
         if spec.rootfs.is_some() {
             mounts.insert("/sys".into(), Backing::of(&[Path::new("/sys")]));
             if spec.proc.value {

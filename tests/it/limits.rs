@@ -62,7 +62,7 @@ tests! {
         let options = ["--name", &name, "-m", "24m", "--report", file.to_str().expect("UTF-8")];
         let ran = run_probe(&options, &["eat", "200"]).exits_with(137);
         assert!(
-            ran.stderr().starts_with("clonebox: killed by the kernel: out of memory (limit 24 MiB, peak "),
+            ran.stderr().starts_with("clonebox: killed by the kernel: out of memory (limit 24 MiB"),
             "{}", ran.stderr()
         );
         let report = report(&file);

@@ -59,14 +59,21 @@ pub(crate) fn out_of_memory(outcome: &Outcome) {
     let Some(limits) = outcome.limits.filter(|_| outcome.is_out_of_memory()) else {
         return;
     };
-    let mib = |bytes: Option<u64>| match bytes {
-        Some(bytes) => format!("{} MiB", (bytes as f64 / f64::from(1 << 20)).round()),
-        None => "unknown".to_owned(),
-    };
+    // The peak of version 2 is told since Linux 5.19.
+    let told = [
+        ("limit", limits.memory_limit_bytes),
+        ("peak", limits.memory_peak_bytes),
+    ];
+    let told: Vec<String> = told
+        .into_iter()
+        .filter_map(|(name, bytes)| {
+            let mib = (bytes? as f64 / f64::from(1 << 20)).round();
+            Some(format!("{name} {mib} MiB"))
+        })
+        .collect();
     say(&format!(
-        "killed by the kernel: out of memory (limit {}, peak {})",
-        mib(limits.memory_limit_bytes),
-        mib(limits.memory_peak_bytes)
+        "killed by the kernel: out of memory ({})",
+        told.join(", ")
     ));
 }
 

@@ -107,7 +107,13 @@ impl Need {
                 when(root, "not root").and_then(|()| works(&["--userns=host", "--", "/bin/true"]))
             }
             Self::Limits => works(&["-m=64m", "--cpus=1", "--pids-limit=64", "--", "/bin/true"]),
-            Self::Execveat => works(&["--rootfs=/", "--proc=off", "--", "/bin/true"]),
+            Self::Execveat => {
+                let root = tempfile::tempdir().map_err(|error| error.to_string())?;
+                let root = format!("--rootfs={}", root.path().display());
+                let program = env::current_exe().map_err(|error| error.to_string())?;
+                let program = format!("--volume={}:/it:ro", program.display());
+                works(&[&root, "--proc=off", &program, "--", "/it", "--list"])
+            }
             Self::NotRoot => when(!root, "root"),
             Self::Userns => works(&["--userns=auto", "--", "/bin/true"]),
             Self::Ptmx => when(
