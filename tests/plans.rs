@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clonebox::{
-    CapabilitySet, CgroupFacts, HostFacts, Namespace, Origin, PathFacts, Plan, Redirect, Setting,
-    Spec, TimeOffset, Tty, User, UserNamespace, compile,
+    CapabilitySet, CgroupFacts, HostFacts, Namespace, Origin, PathFacts, Plan, Redirect, Rootfs,
+    Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, compile,
 };
 
 /// A plain root on a current kernel, not at a terminal.
@@ -478,4 +478,52 @@ fn everything_that_is_wrong_is_said_at_once() {
     };
     let violations = compile(&spec, &root()).expect_err("it is all wrong");
     assert_eq!(violations.len(), 8, "{violations:#?}");
+}
+
+/// The mounts of a root filesystem's /sys/fs/cgroup.
+fn cgroupfs(namespace: Namespace, facts: &HostFacts) -> Vec<String> {
+    let mut spec = named();
+    spec.rootfs = Some(asked(Rootfs {
+        path: "/root".into(),
+        writes: Writes::Through,
+    }));
+    if namespace == Namespace::Host {
+        spec.namespaces.cgroup = asked(namespace);
+    }
+    let mut calls = calls(&spec, facts);
+    calls.retain(|call| call.contains("\"fs/cgroup") && call.starts_with("mount("));
+    calls
+}
+
+#[test]
+fn a_root_filesystem_has_a_read_only_view_of_its_own_cgroup_and_of_no_other() {
+    let mut facts = root();
+    facts.paths.mount_setattr = true;
+    facts.paths.own_network = true;
+    assert_eq!(
+        cgroupfs(Namespace::Private, &facts),
+        [""; 0],
+        "there are no cgroups"
+    );
+    facts.cgroups.unified = true;
+    let safe = "MS_NOSUID|MS_NODEV|MS_NOEXEC";
+    let mount = format!("mount(\"cgroup2\", \"fs/cgroup\", \"cgroup2\", {safe}, NULL)");
+    let remount = "mount(NULL, \"fs/cgroup\", NULL, MS_RDONLY|MS_NOSUID|MS_NODEV|MS_NOEXEC|MS_REMOUNT|MS_BIND, NULL)";
+    assert_eq!(cgroupfs(Namespace::Private, &facts), [&mount, remount]);
+    assert_eq!(cgroupfs(Namespace::Host, &facts), [""; 0]);
+    // What lies below the caller's /sys is hidden: the same filesystem cannot be mounted over itself.
+    facts.paths.own_network = false;
+    let tmpfs = format!("mount(\"tmpfs\", \"fs/cgroup\", \"tmpfs\", {safe}, \"mode=755\")");
+    assert_eq!(
+        cgroupfs(Namespace::Private, &facts),
+        [&tmpfs, &mount, remount]
+    );
+    // And where it cannot be made read-only, it is not there at all.
+    facts.paths.mount_setattr = false;
+    let cover = cgroupfs(Namespace::Host, &facts);
+    assert_eq!(cover.len(), 1, "{cover:?}");
+    assert!(
+        cover[0].starts_with("mount(\"tmpfs\", \"fs/cgroup\", \"tmpfs\", MS_RDONLY|"),
+        "{cover:?}"
+    );
 }

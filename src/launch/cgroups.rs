@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+
 use super::paths::unescape;
 use crate::plan::{CgroupFacts, Hierarchy};
 use crate::spec::Spec;
@@ -18,13 +20,20 @@ const KNOWN: [&str; 8] = [
 
 /// The hierarchies of cgroups; none are looked for if no limit is asked for.
 pub(super) fn gather(spec: &Spec) -> CgroupFacts {
+    let unified = spec.rootfs.is_some()
+        && statfs("/sys/fs/cgroup")
+            .is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC);
     if !spec.limits.any() {
-        return CgroupFacts::default();
+        return CgroupFacts {
+            unified,
+            ..CgroupFacts::default()
+        };
     }
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let lines = table.split(|&byte| byte == b'\n');
     CgroupFacts {
+        unified,
         root: nix::unistd::geteuid().is_root(),
         hierarchies: lines.filter_map(|line| hierarchy(line, &own)).collect(),
     }
@@ -62,9 +71,10 @@ fn hierarchy(line: &[u8], own: &str) -> Option<Hierarchy> {
             let mut list = list.split(',');
             list.any(|name| !name.is_empty() && options.split(',').any(|option| option == name))
         };
-        is_this.then(|| path.to_owned())
+        is_this.then_some((list, path))
     });
-    let own = PathBuf::from(own.unwrap_or_else(|| "/".to_owned()));
+    let (names, own) = own.unwrap_or(("", "/"));
+    let own = PathBuf::from(own);
     // What is mounted may be a part of the hierarchy.
     let root = Path::new(OsStr::from_bytes(&root)).to_owned();
     let own = own.strip_prefix(&root).unwrap_or(&own).to_owned();
@@ -72,6 +82,7 @@ fn hierarchy(line: &[u8], own: &str) -> Option<Hierarchy> {
         unified,
         mount,
         own,
+        names: names.to_owned(),
         controllers,
     })
 }

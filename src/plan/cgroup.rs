@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::call::{Call, Value};
 use super::draft::Draft;
-use super::facts::{CgroupFacts, HostFacts};
+use super::facts::{CgroupFacts, Hierarchy, HostFacts};
 use super::step::{Steps, slot};
 use crate::spec::{Limits, Namespace, Origin, Rate, Spec, Swap, Violation, controller_of};
 
@@ -29,6 +29,13 @@ pub(crate) struct Cgroups {
     pub(crate) missed: Vec<Violation>,
 }
 
+impl Cgroups {
+    /// What the hierarchies are called in which there is one; nothing is the name of version 2.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|group| group.names.as_str())
+    }
+}
+
 /// A cgroup to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
@@ -40,6 +47,8 @@ pub(crate) struct Group {
     pub(crate) parents: Vec<PathBuf>,
     /// The directory above is ours, and goes with the last box in it.
     pub(crate) own_parent: bool,
+    /// What version 1 calls its hierarchy.
+    pub(crate) names: String,
     /// The controllers that it needs.
     pub(crate) controllers: Vec<&'static str>,
     /// What is written, in order.
@@ -111,20 +120,26 @@ fn place(
     groups: &mut Vec<Group>,
 ) -> Result<(), String> {
     let controller = wanted.controller;
-    let (unified, mount, own) = facts.hierarchy(controller).ok_or_else(|| {
+    let Hierarchy {
+        unified,
+        mount,
+        own,
+        names,
+        ..
+    } = facts.hierarchy(controller).ok_or_else(|| {
         format!(
             "there is no {controller} controller here in any hierarchy of cgroups ({}): \
              boot with it, or say --best-effort-limits",
             facts.known()
         )
     })?;
-    let pairs = if unified {
+    let pairs = if *unified {
         wanted.unified.clone().map(|pair| vec![pair])
     } else {
         wanted.legacy.clone()
     };
     let pairs = pairs.ok_or_else(|| {
-        let version = if unified { 2 } else { 1 };
+        let version = if *unified { 2 } else { 1 };
         format!(
             "version {version} of the {controller} controller, which is here, has no such limit"
         )
@@ -132,8 +147,9 @@ fn place(
     let at = groups.iter().position(|group| group.mount == *mount);
     let at = at.unwrap_or_else(|| {
         groups.push(Group {
-            unified,
-            mount: mount.to_owned(),
+            unified: *unified,
+            mount: mount.clone(),
+            names: names.clone(),
             parents: parents(spec, facts, own),
             own_parent: spec.limits.parent.is_none() && facts.root,
             controllers: Vec::new(),
@@ -311,7 +327,7 @@ pub(super) fn join(draft: &Draft<'_>, steps: &mut Steps) {
         let call = Call::new("write", libc::SYS_write, args);
         steps.push(origin, "enter the cgroup", call);
     }
-    let setting = &draft.spec.namespaces.cgroup;
+    let setting = draft.cgroupns();
     if !draft.cgroups.groups.is_empty() && setting.value == Namespace::Private {
         const FLAGS: &[(&str, u64)] = &[("CLONE_NEWCGROUP", libc::CLONE_NEWCGROUP as u64)];
         let args = [Value::Flags(FLAGS, libc::CLONE_NEWCGROUP as u64)];

@@ -78,6 +78,16 @@ impl<'a> Draft<'a> {
         mounts.any(|mount| mount.value.attributes.propagation == Propagation::Slave)
     }
 
+    /// Whose cgroups the box sees. One with a root filesystem sees its own if nobody says otherwise: the
+    /// names of the others tell of the host.
+    pub(super) fn cgroupns(&self) -> Setting<Namespace> {
+        let setting = &self.spec.namespaces.cgroup;
+        match (&self.spec.rootfs, &setting.origin) {
+            (Some(_), Origin::Default) => Setting::default_of(Namespace::Private),
+            _ => setting.clone(),
+        }
+    }
+
     /// Whether the box has process ids of its own.
     pub(super) fn own_pids(&self) -> bool {
         self.spec.namespaces.pid.value == Namespace::Private

@@ -2,7 +2,7 @@
 //! What a plan depends on besides its description.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::spec::CapabilitySet;
 
@@ -66,6 +66,8 @@ pub struct CgroupFacts {
     pub root: bool,
     /// All that are mounted.
     pub hierarchies: Vec<Hierarchy>,
+    /// /sys/fs/cgroup is the hierarchy of version 2.
+    pub unified: bool,
 }
 
 /// A hierarchy of cgroups.
@@ -77,16 +79,17 @@ pub struct Hierarchy {
     pub mount: PathBuf,
     /// The cgroup of the caller, below that.
     pub own: PathBuf,
+    /// What version 1 calls it: controllers, or `name=`, with commas between them.
+    pub names: String,
     /// The controllers that are in it, by their names on version 2.
     pub controllers: Vec<String>,
 }
 
 impl CgroupFacts {
-    /// The hierarchy that has a controller: its version, its root, the caller's cgroup.
-    pub(super) fn hierarchy(&self, controller: &str) -> Option<(bool, &Path, &Path)> {
+    /// The hierarchy that has a controller.
+    pub(super) fn hierarchy(&self, controller: &str) -> Option<&Hierarchy> {
         let mut all = self.hierarchies.iter();
-        let one = all.find(|one| one.controllers.iter().any(|name| name == controller))?;
-        Some((one.unified, &one.mount, &one.own))
+        all.find(|one| one.controllers.iter().any(|name| name == controller))
     }
 
     /// The controllers that there are, for people.

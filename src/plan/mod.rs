@@ -13,6 +13,7 @@ mod step;
 
 mod caps;
 mod cgroup;
+mod cgroupfs;
 mod death;
 mod dev;
 mod env;

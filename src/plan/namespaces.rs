@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The clone: which namespaces are new. See clone(2), namespaces(7).
 
-use super::cgroup::{self, CLONE_INTO_CGROUP};
+use super::cgroup::{CLONE_INTO_CGROUP, clone_into};
 use super::draft::Draft;
 use super::step::{CLONE_CLEAR_SIGHAND, CloneCall};
 use crate::spec::{Namespace, Origin};
 
 pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
     let own = &draft.spec.namespaces;
+    let cgroup = draft.cgroupns();
     let mut flags = (libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID) as u64;
     let mut origins = Vec::with_capacity(7);
     let mut add = |name, flag: i32, origin: &Origin| {
@@ -23,7 +24,7 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
         ("pid", libc::CLONE_NEWPID, &own.pid),
         ("ipc", libc::CLONE_NEWIPC, &own.ipc),
         ("net", libc::CLONE_NEWNET, &own.net),
-        ("cgroup", libc::CLONE_NEWCGROUP, &own.cgroup),
+        ("cgroup", libc::CLONE_NEWCGROUP, &cgroup),
     ] {
         // With limits the child makes it, in the cgroup that it has entered.
         let later = name == "cgroup" && !draft.cgroups.groups.is_empty();
@@ -34,7 +35,7 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
     if draft.facts.clone3 {
         flags |= CLONE_CLEAR_SIGHAND;
     }
-    if cgroup::clone_into(draft) {
+    if clone_into(draft) {
         flags |= CLONE_INTO_CGROUP;
     }
     if draft.spec.oom_score_adj.is_some() {

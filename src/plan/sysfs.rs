@@ -3,6 +3,7 @@
 
 use clonebox_child::OnError;
 
+use super::cgroupfs;
 use super::draft::Draft;
 use super::mask;
 use super::path::{self, Links, close, enter};
@@ -58,4 +59,5 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
     for name in MASKED {
         mask::directory(origin, "/sys", name, steps);
     }
+    cgroupfs::mount(draft, own, steps);
 }

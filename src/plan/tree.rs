@@ -59,23 +59,22 @@ const ATTRIBUTES: FlagNames = &[
 /// mount(2) with the target that a name has in the current directory.
 pub(super) fn mount(
     source: Option<&'static CStr>,
-    target: &'static CStr,
+    target: impl Into<Cow<'static, CStr>>,
     kind: Option<&'static CStr>,
     flags: u64,
     data: Option<Cow<'static, CStr>>,
 ) -> Call {
     let text = |text: Option<&'static CStr>| text.map_or(Value::Null, Value::Static);
-    let data = match data {
-        None => Value::Null,
-        Some(Cow::Borrowed(data)) => Value::Static(data),
-        Some(Cow::Owned(data)) => Value::Text(data),
+    let owned = |text: Cow<'static, CStr>| match text {
+        Cow::Borrowed(text) => Value::Static(text),
+        Cow::Owned(text) => Value::Text(text),
     };
     let args = [
         text(source),
-        Value::Static(target),
+        owned(target.into()),
         text(kind),
         Value::Flags(MOUNT_FLAGS, flags),
-        data,
+        data.map_or(Value::Null, owned),
     ];
     Call::new("mount", libc::SYS_mount, args)
 }

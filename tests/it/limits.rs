@@ -222,4 +222,23 @@ tests! {
             assert!((1..=2).contains(&lines), "{words:?}: {}", ran.stderr());
         }
     }
+
+    fn a_root_filesystem_has_the_limits_of_its_box_to_read_and_not_to_write() needs [Limits, Root, Execveat] {
+        let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        let file = if unified {
+            "/sys/fs/cgroup/memory.max"
+        } else {
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+        };
+        let root = crate::support::rootfs::Root::new();
+        for more in [&[][..], &["--userns", "auto"], &["--cgroupns", "private"]] {
+            let options = [&["-m", "64m"], more].concat();
+            root.run(&options, &["cat", file]).succeeds().prints("67108864\n");
+            root.run(&options, &["try", file, "/sys/fs/cgroup/new"]).succeeds().prints("EROFS\nEROFS\n");
+            let own = root.run(&options, &["cat", "/proc/self/cgroup"]).succeeds().stdout();
+            assert!(own.lines().all(|line| line.ends_with(":/")), "{own}");
+        }
+        let options = ["-m", "64m", "--cgroupns", "host"];
+        root.run(&options, &["list", "/sys/fs/cgroup"]).succeeds().prints("");
+    }
 }

@@ -95,6 +95,11 @@ tests! {
         compare(&["--pids-limit", "50", "-m", "64m", "--cgroupns", "private"]);
     }
 
+    fn a_box_that_sees_its_limits_does_what_explain_says() needs [Root, Limits, Strace, Clone3] {
+        let root = Root::new();
+        compare_in(&root, &["--rootfs", &root.path(), "-m", "64m"]);
+    }
+
     fn a_search_through_path_is_what_explain_says() needs [Box, Strace, Clone3] {
         let path = "PATH=/nonexistent/1::/nonexistent/2:/bin";
         assert_fits(&traced(&["-e", path], "true", &[]), &explained(&["-e", path], "true"));

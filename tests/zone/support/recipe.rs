@@ -86,7 +86,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 16] = [
+pub(crate) static RECIPES: [Recipe; 17] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -230,6 +230,23 @@ pub(crate) static RECIPES: [Recipe; 16] = [
             spec.mounts.push(asked(Mount::tmpfs("/tmp")));
         },
         facts: |facts| facts.paths = paths(1),
+    },
+    Recipe {
+        name: "a_box_with_a_root_filesystem_that_sees_its_limits",
+        needs: &[Root, Limits],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Through);
+            spec.limits.pids = Some(asked(64));
+        },
+        facts: |facts| {
+            facts.paths = paths(0);
+            facts.cgroups.hierarchies = vec![Hierarchy {
+                controllers: vec!["pids".to_owned()],
+                names: "pids,one".to_owned(),
+                ..Hierarchy::default()
+            }];
+        },
     },
     Recipe {
         name: "a_box_with_limits",
