@@ -88,8 +88,8 @@ impl Exec {
 
 /// Prepares what is executed. The strings have been validated: none contains a NUL.
 pub(super) fn prepare(draft: &Draft<'_>) -> Exec {
-    let (spec, facts) = (draft.spec, draft.facts);
-    let environment = env::compose(&spec.env, facts);
+    let spec = draft.spec;
+    let environment = env::compose(draft);
     let path = environment.get(OsStr::new("PATH"));
     let candidates = candidates(&spec.exec.program, path.copied());
     let mut argv: Vec<CString> = spec

@@ -137,4 +137,43 @@ tests! {
             .exits_with(125)
             .complains("clonebox: --env =x: a variable has a name\n");
     }
+
+    fn a_box_on_the_callers_root_inherits_what_names_files() needs [Box] {
+        let clonebox = Clonebox::new().env("BASH_ENV", "/there").env("SSH_AUTH_SOCK", "/there");
+        let printed = clonebox.probe(["env"]).run().succeeds().stdout();
+        for line in ["BASH_ENV=/there\n", "SSH_AUTH_SOCK=/there\n"] {
+            assert!(printed.contains(line), "{printed}");
+        }
+    }
+
+    fn what_names_files_of_the_host_is_not_inherited_by_a_root_filesystem() needs [Box, Execveat] {
+        const NAMES: [&str; 8] = [
+            "LD_AUDIT", "LD_PRELOAD", "GLIBC_TUNABLES", "BASH_ENV", "ENV", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR", "SUDO_UID",
+        ];
+        let root = crate::support::rootfs::Root::new();
+        let run = |options: &[&str]| {
+            let mut clonebox = root.describe(options, &["env"]).env("T_CALLER", "theirs").env("T_LD_PRELOAD", "x");
+            for name in NAMES {
+                clonebox = clonebox.env(name, "/there");
+            }
+            clonebox.run().succeeds().stdout()
+        };
+        let printed = run(&[]);
+        for name in NAMES {
+            let there = printed.lines().any(|line| line.starts_with(&format!("{name}=")));
+            assert!(!there, "{name} in {printed}");
+        }
+        assert!(printed.contains("T_CALLER=theirs\n") && printed.contains("T_LD_PRELOAD=x\n"), "{printed}");
+        let printed = run(&["-e", "SSH_AUTH_SOCK", "-e", "ENV=/mine"]);
+        assert!(printed.contains("SSH_AUTH_SOCK=/there\n") && printed.contains("ENV=/mine\n"), "{printed}");
+    }
+
+    fn what_sudo_says_of_its_caller_is_not_inherited_by_a_user_namespace() needs [Userns] {
+        let printed = |options: &[&str]| {
+            let clonebox = Clonebox::new().env("SUDO_UID", "1000").args(options);
+            clonebox.probe(["env"]).run().succeeds().stdout()
+        };
+        assert!(!printed(&["--userns", "auto"]).contains("SUDO_UID="));
+        assert!(printed(&["--userns", "auto", "-e", "SUDO_UID"]).contains("SUDO_UID=1000\n"));
+    }
 }
