@@ -201,6 +201,32 @@ tests! {
         assert_eq!(output.status.code(), Some(125));
     }
 
+    fn with_file_capabilities_the_command_refuses_to_run() needs [SetId] {
+        // struct vfs_cap_data (linux/capability.h): revision 2 and "effective", then CAP_SYS_ADMIN.
+        let words = [0x0200_0001u32, 1 << 21, 0, 0, 0];
+        let capabilities = words.map(u32::to_le_bytes).concat();
+        let program = files::Public::new();
+        let directory = files::directory();
+        let mode = |mode| std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(directory.path(), mode(0o755)).expect("ours");
+        let command = std::fs::read(binary()).expect("the command");
+        let copy = files::executable(directory.path(), "clonebox", command);
+        let path = std::ffi::CString::new(copy.as_os_str().as_bytes()).expect("no NUL");
+        let run = || {
+            let mut command = std::process::Command::new(program.path());
+            command.args(["__probe", "of-user", "1234"]).arg(&copy).arg("--version");
+            Clonebox::of(command).run()
+        };
+        run().succeeds();
+        // SAFETY: the strings and the bytes live during the call.
+        let set = unsafe {
+            let (bytes, length) = (capabilities.as_ptr().cast(), capabilities.len());
+            libc::setxattr(path.as_ptr(), c"security.capability".as_ptr(), bytes, length, 0)
+        };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+        run().exits_with(125).complains("clonebox: refuses to run set-user-id or with file capabilities: ");
+    }
+
     fn an_error_that_cannot_be_said_has_its_exit_code() needs [] {
         let full = File::options().write(true).open("/dev/full").expect("/dev/full");
         let words: [OsString; 1] = ["--frobnicate".into()];
