@@ -25,6 +25,7 @@ fn root() -> HostFacts {
         environment: vec![("PATH".into(), "/bin".into())],
         entropy: 1,
         user: None,
+        keyctl: true,
         cgroups: CgroupFacts::default(),
         paths: PathFacts::default(),
     }
@@ -102,6 +103,7 @@ fn the_plain_box_of_root_is_these_calls() {
             "prctl(PR_SET_PDEATHSIG, SIGKILL)",
             "setsid()",
             "ppoll([{fd=<parent>, events=POLLIN}], 1, {tv_sec=0, tv_nsec=0}, NULL, 8)",
+            "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)",
             "sethostname(\"box\", 3)",
             "mount(NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL)",
             "mount(\"proc\", \"/proc\", \"proc\", MS_NOSUID|MS_NODEV|MS_NOEXEC, NULL)",
@@ -478,6 +480,28 @@ fn everything_that_is_wrong_is_said_at_once() {
     };
     let violations = compile(&spec, &root()).expect_err("it is all wrong");
     assert_eq!(violations.len(), 8, "{violations:#?}");
+}
+
+#[test]
+fn a_keyring_is_made_before_ids_change_unless_it_is_the_callers_or_refused() {
+    let mut spec = named();
+    spec.user = Some(asked(User { uid: 1, gid: 1 }));
+    assert_order(&calls(&spec, &root()), "keyctl(", "setresuid(");
+    let without = HostFacts {
+        keyctl: false,
+        ..root()
+    };
+    assert!(
+        !calls(&spec, &without)
+            .iter()
+            .any(|call| call.starts_with("keyctl"))
+    );
+    spec.keyring = asked(Namespace::Host);
+    assert!(
+        !calls(&spec, &root())
+            .iter()
+            .any(|call| call.starts_with("keyctl"))
+    );
 }
 
 /// The mounts of a root filesystem's /sys/fs/cgroup.

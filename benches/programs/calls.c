@@ -53,6 +53,7 @@ static int child(void)
 	check(prctl(PR_SET_PDEATHSIG, SIGKILL));
 	check(syscall(SYS_setsid));
 	check(syscall(SYS_ppoll, &parent, 1, &now, 0, 8));
+	check(syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0));
 	check(sethostname("bench-box", 9));
 	check(mount(0, "/", 0, MS_REC | MS_PRIVATE, 0));
 	check(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, 0));

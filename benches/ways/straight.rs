@@ -98,7 +98,8 @@ impl Straight {
 
     /// The names of the calls, to be compared with the plan's.
     pub(super) fn calls(&self) -> Vec<&'static str> {
-        let mut calls = vec!["prctl", "setsid", "ppoll", "sethostname", "mount", "mount"];
+        let mut calls = vec!["prctl", "setsid", "ppoll", "keyctl", "sethostname"];
+        calls.extend(["mount", "mount"]);
         calls.push("close_range");
         calls.extend(self.drop.iter().map(|_| "prctl"));
         calls.extend(["capset", "prctl", "prctl"]);
@@ -141,6 +142,8 @@ pub(super) extern "C" fn enter(straight: &Straight) -> ! {
     if call(libc::SYS_ppoll, [parent, 1, no_time.as_ptr().addr(), 0, 8]) != 0 {
         exit();
     }
+    // KEYCTL_JOIN_SESSION_KEYRING
+    call(libc::SYS_keyctl, [1, 0]);
     call(libc::SYS_sethostname, [name.as_ptr().addr(), 9]);
     call(libc::SYS_mount, [0, root.as_ptr().addr(), 0, private, 0]);
     let proc = proc.as_ptr().addr();

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The builder, in the manner of [`std::process::Command`].
 
+/// A setting whose origin is the method that made it.
+macro_rules! setting {
+    ($method:literal, $value:expr) => {
+        Setting::new($value, Origin::Call(concat!("Command::", $method)))
+    };
+}
+
+mod confine;
 mod stdio;
 mod template;
 
@@ -43,13 +51,6 @@ use crate::supervise::Child;
 pub struct Command {
     spec: Spec,
     stdio: [Option<Stdio>; 3],
-}
-
-/// A setting whose origin is the method that made it.
-macro_rules! setting {
-    ($method:literal, $value:expr) => {
-        Setting::new($value, Origin::Call(concat!("Command::", $method)))
-    };
 }
 
 impl Command {

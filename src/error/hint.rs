@@ -137,6 +137,9 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         }
         ("write", Errno::EPERM) if &*step.action == "set the clocks' offsets" => missing(CAP_SYS_TIME),
         ("close_range", Errno::ENOSYS) => Some("this kernel has no close_range(2): Linux 5.9 or later is needed".to_owned()),
+        ("keyctl", Errno::EDQUOT) => Some(
+            "this user has as many keys as the kernel allows: sysctl kernel.keys.maxkeys, or --keyring host".to_owned(),
+        ),
         ("prlimit64", Errno::EPERM) => {
             missing(CAP_SYS_RESOURCE).map(|reason| format!("{reason}: a hard limit can be lowered, not raised"))
         }

@@ -12,7 +12,7 @@ use nix::unistd;
 
 use super::{cgroups, paths, users};
 use crate::plan::HostFacts;
-use crate::spec::{CapabilitySet, Redirect, Spec, Tty};
+use crate::spec::{CapabilitySet, Namespace, Redirect, Spec, Tty};
 use crate::streams::{STDERR, STDIN, STDOUT};
 
 const CAP_SETPCAP: u8 = 8;
@@ -66,10 +66,32 @@ impl HostFacts {
             },
             entropy: if named { 0 } else { entropy() },
             user: users::gather(spec),
+            keyctl: keyctl(spec),
             cgroups: cgroups::gather(spec),
             paths: paths::gather(spec),
         }
     }
+}
+
+/// Whether keyctl(2) is there and not forbidden: asked for its session keyring, it does not make one. It
+/// is asked anew each time: a filter may be one thread's.
+fn keyctl(spec: &Spec) -> bool {
+    /// `linux/keyctl.h`.
+    const KEYCTL_GET_KEYRING_ID: usize = 0;
+    const KEY_SPEC_SESSION_KEYRING: isize = -3;
+    if spec.keyring.value == Namespace::Host {
+        return false;
+    }
+    // SAFETY: the call takes numbers and touches no memory.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_GET_KEYRING_ID,
+            KEY_SPEC_SESSION_KEYRING,
+            0,
+        )
+    };
+    answer >= 0 || !matches!(Errno::last(), Errno::ENOSYS | Errno::EPERM)
 }
 
 /// Marks no descriptor: the range is above all that can be.

@@ -11,7 +11,7 @@
 //! 3. Clocks, which are set through the /proc of the host.
 //! 4. Session and the caller's foreground, while every signal is blocked (`SIGTTOU` among them). Then a
 //!    look whether the parent still lives: one that was killed leaves no box.
-//! 5. Names, network, scores: also through the host's /proc.
+//! 5. A session keyring, *before* ids change: it is the box's. Names, network, scores: also through the host's /proc.
 //! 6. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
 //! 7. The root, as a mount of its own below which everything else is mounted; the host's tree is still
 //!    there for the sources.
@@ -34,8 +34,8 @@ use super::exec::{self, Exec};
 use super::facts::HostFacts;
 use super::step::{Plan, Steps};
 use super::{
-    caps, cgroup, death, dev, fd, mount, namespaces, net, no_new_privs, priority, proc, rlimit,
-    rootfs, signal, sysfs, time, tty, user, userns, uts, workdir,
+    caps, cgroup, death, dev, fd, keyring, mount, namespaces, net, no_new_privs, priority, proc,
+    rlimit, rootfs, signal, sysfs, time, tty, user, userns, uts, workdir,
 };
 use crate::spec::{Spec, Violation};
 
@@ -81,6 +81,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Vec<super::Step>, Vec<PathBuf>) {
     time::offsets(draft, &mut steps);
     tty::session(draft, &mut steps);
     death::look(draft, &mut steps);
+    keyring::join(draft, &mut steps);
     uts::names(draft, &mut steps);
     net::loopback(draft, &mut steps);
     priority::set(draft, &mut steps);

@@ -40,6 +40,8 @@ pub struct HostFacts {
     pub entropy: u64,
     /// Who the user is that the description names, or why it is nobody.
     pub user: Option<Result<UserFacts, String>>,
+    /// keyctl(2) is there, and not forbidden.
+    pub keyctl: bool,
     /// The hierarchies of cgroups; nothing for a description without limits.
     pub cgroups: CgroupFacts,
     /// About the paths of its mounts; nothing for a description without any.

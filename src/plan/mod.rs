@@ -20,6 +20,7 @@ mod env;
 mod exec;
 mod fd;
 mod file;
+mod keyring;
 mod mask;
 mod mount;
 mod namespaces;

@@ -94,6 +94,8 @@ pub struct Spec {
     pub tty: Setting<Tty>,
     /// Whether execve(2) may grant no privilege any more. See PR_SET_NO_NEW_PRIVS(2const).
     pub no_new_privs: Setting<bool>,
+    /// Whether the session keyring is the caller's. See session-keyring(7).
+    pub keyring: Setting<Namespace>,
     /// What becomes of the box when the process that started it dies.
     pub parent_death: Setting<ParentDeath>,
     /// Whether a small init runs as PID 1, forwards signals and reaps orphans.
@@ -131,6 +133,7 @@ impl Spec {
             stdio: [Redirect::Inherit; 3],
             tty: Setting::default_of(Tty::None),
             no_new_privs: Setting::default_of(true),
+            keyring: Setting::default_of(Namespace::Private),
             parent_death: Setting::default_of(ParentDeath::Kill),
             init: None,
             start_timeout: None,

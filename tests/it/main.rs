@@ -14,6 +14,7 @@ mod exec;
 mod explain;
 mod hostile;
 mod init;
+mod keyring;
 mod leftovers;
 mod library;
 mod limits;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         explain::tests(),
         hostile::tests(),
         init::tests(),
+        keyring::tests(),
         leftovers::tests(),
         library::tests(),
         limits::tests(),

@@ -196,6 +196,7 @@ fn facts(uid: u32) -> HostFacts {
         environment: Vec::new(),
         entropy: 0,
         user: None,
+        keyctl: true,
         cgroups: clonebox::CgroupFacts::default(),
         paths: clonebox::PathFacts::default(),
     }

@@ -177,6 +177,9 @@ pub(crate) struct Args {
     /// let execve grant privileges
     #[argh(switch)]
     pub(crate) allow_new_privs: bool,
+    /// session keyring
+    #[argh(option)]
+    pub(crate) keyring: Option<String>,
     /// outlive clonebox
     #[argh(switch)]
     pub(crate) survive: bool,

@@ -15,6 +15,7 @@ use clonebox::{
 };
 
 use crate::args::Args;
+use crate::confine::confine;
 use crate::descriptors::is_inherited;
 use crate::limits::limits;
 use crate::report::Sink;
@@ -91,6 +92,7 @@ fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
     // The command's own default differs from the library's: it is at a terminal more often.
     spec.tty =
         optional("--tty", args.tty.as_deref(), tty)?.unwrap_or(Setting::default_of(Tty::Auto));
+    confine(&mut spec, &args)?;
     if args.allow_new_privs {
         spec.no_new_privs = Setting::new(false, Origin::text("--allow-new-privs"));
     }

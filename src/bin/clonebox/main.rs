@@ -10,6 +10,7 @@
 #[cfg(any(target_env = "musl", test))]
 mod arena;
 mod args;
+mod confine;
 mod convert;
 mod descriptors;
 mod entry;

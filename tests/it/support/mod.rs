@@ -3,6 +3,7 @@
 mod act;
 mod aside;
 pub(crate) mod clonebox;
+mod confined;
 pub(crate) mod files;
 pub(crate) mod harness;
 mod inside;

@@ -36,6 +36,8 @@ pub(crate) enum Need {
     Limits,
     /// The kernel executes a descriptor where there is no /dev/fd: TOMOYO of Linux 5.10 looks it up.
     Execveat,
+    /// The kernel keeps keys, and nobody forbids them.
+    Keys,
     /// The kernel enters a time namespace at execve(2).
     TimeNamespace,
     /// strace(1), and the right to trace.
@@ -55,7 +57,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 17] = [
+const ALL: [(Need, &str); 18] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -65,6 +67,7 @@ const ALL: [(Need, &str); 17] = [
     (Need::Clone3, "clone3"),
     (Need::Limits, "limits"),
     (Need::Execveat, "execveat"),
+    (Need::Keys, "keys"),
     (Need::TimeNamespace, "timens"),
     (Need::Strace, "strace"),
     (Need::Sudo, "sudo"),
@@ -136,6 +139,11 @@ impl Need {
                     nix::errno::Errno::last() == nix::errno::Errno::EINVAL,
                     "clone3(2) is missing or filtered",
                 )
+            }
+            Self::Keys => {
+                // SAFETY: KEYCTL_GET_KEYRING_ID takes numbers.
+                let keyring = unsafe { libc::syscall(libc::SYS_keyctl, 0, -3, 0) };
+                when(keyring >= 0, "keyctl(2) is missing or refused")
             }
             // A program that lasts: one that has ended is not asked whether it was in its namespace.
             Self::TimeNamespace => works(&["--time-offset=1", "--", "sleep", "0.1"]),

@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{act, aside, inside};
+use super::{act, aside, confined, inside};
 
 /// The path of this binary, to be run in a box with `__probe` and a word.
 pub(crate) fn path() -> String {
@@ -66,7 +66,10 @@ pub(crate) fn run() -> Option<ExitCode> {
         "with-groups" => inside::with_groups(words),
         "work" => inside::work(),
         "write" => inside::write(&words[0], &words[1]),
-        word => assert!(act::run(word, words), "there is no probe {word:?}"),
+        word => assert!(
+            act::run(word, words) || confined::run(word, words),
+            "there is no probe {word:?}"
+        ),
     }
     Some(ExitCode::SUCCESS)
 }

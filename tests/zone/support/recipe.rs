@@ -18,7 +18,7 @@ use super::harness::Test;
 use super::need::Need::{self, Box, Limits, Ptmx, Root, Seccomp, TimeNamespace, Userns};
 
 /// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
-pub(crate) const CALLS: [&str; 46] = [
+pub(crate) const CALLS: [&str; 47] = [
     "capset",
     "chdir",
     "close",
@@ -35,6 +35,7 @@ pub(crate) const CALLS: [&str; 46] = [
     "getcwd",
     "getpid",
     "ioctl",
+    "keyctl",
     "mkdirat",
     "mknodat",
     "mount",

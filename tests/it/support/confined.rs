@@ -1,0 +1,115 @@
+//! Probes about the walls inside of a box.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a probe is a program of its own, which prints what it sees"
+)]
+
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::errno::Errno;
+
+use super::seccomp;
+
+/// `linux/keyctl.h`.
+const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+const KEYCTL_SEARCH: usize = 10;
+const KEYCTL_READ: usize = 11;
+const SESSION: isize = -3;
+
+/// Answers a probe of this file: whether there is one of that name.
+pub(super) fn run(what: &str, words: &[OsString]) -> bool {
+    match what {
+        "key" => println!("{}", key(&words[0])),
+        "keys" => keys(&words[0]),
+        "with-key" => {
+            add_key(&words[0], &words[1]);
+            become_program(&words[2..])
+        }
+        "without-keyctl" => {
+            let errno = port(&words[0]);
+            seccomp::refuse(libc::SYS_keyctl, errno.into());
+            become_program(&words[1..])
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn port(word: &OsString) -> u16 {
+    word.to_str()
+        .and_then(|word| word.parse().ok())
+        .expect("a number")
+}
+
+fn become_program(words: &[OsString]) -> ! {
+    let error = Command::new(&words[0]).args(&words[1..]).exec();
+    panic!("{words:?}: {error}");
+}
+
+fn keyctl(words: [usize; 5]) -> nix::Result<usize> {
+    let [a, b, c, d, e] = words;
+    // SAFETY: the callers of this file pass strings and buffers that live during the call.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, a, b, c, d, e) };
+    Errno::result(result).map(|result| result as usize)
+}
+
+fn c_string(word: &OsString) -> CString {
+    CString::new(word.as_bytes()).expect("no NUL")
+}
+
+/// Adds a key of this text to the session keyring.
+fn put(name: &CString, text: &OsString) -> nix::Result<()> {
+    let text = text.as_bytes();
+    // SAFETY: the strings live during the call, and the length is the text's.
+    let key = unsafe {
+        libc::syscall(
+            libc::SYS_add_key,
+            c"user".as_ptr(),
+            name.as_ptr(),
+            text.as_ptr(),
+            text.len(),
+            SESSION,
+        )
+    };
+    Errno::result(key).map(drop)
+}
+
+/// Makes a session keyring with a key in it.
+fn add_key(name: &OsString, text: &OsString) {
+    keyctl([KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0]).expect("a keyring");
+    put(&c_string(name), text).expect("a key");
+}
+
+/// What a key of the session keyring says.
+fn key(name: &OsString) -> String {
+    let name = c_string(name);
+    let kind = c"user".as_ptr().addr();
+    let session = SESSION.cast_unsigned();
+    let mut text = [0u8; 64];
+    let read = keyctl([KEYCTL_SEARCH, session, kind, name.as_ptr().addr(), 0])
+        .and_then(|key| keyctl([KEYCTL_READ, key, text.as_mut_ptr().addr(), text.len(), 0]));
+    match read {
+        Ok(length) => String::from_utf8_lossy(&text[..length]).into_owned(),
+        Err(errno) => format!("{errno:?}"),
+    }
+}
+
+/// Adds keys until the kernel takes no more of this user, and says so by the number of the error; they stay
+/// as long as this process.
+fn keys(command: &OsString) {
+    keyctl([KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0]).expect("a keyring");
+    let full = (0..100_000).find_map(|number| {
+        let name = c_string(&format!("clonebox-test-{number}").into());
+        put(&name, &"x".into()).err()
+    });
+    assert_eq!(full, Some(Errno::EDQUOT), "there is a quota");
+    for options in [&["--keyring=private"][..], &[]] {
+        let mut command = Command::new(command);
+        let status = command.args(options).args(["--", "/bin/true"]).status();
+        println!("{:?}", status.expect("the command").code());
+    }
+}
