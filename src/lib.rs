@@ -47,9 +47,9 @@ pub use plan::{
 };
 pub use spec::{
     Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev, DeviceLimit, Env,
-    EnvFileError, Exec, HOST_NAME_MAX, LimitParseError, Limits, Login, MAX_ARG_STRLEN, Mount,
-    MountKind, MountParseError, Namespace, Namespaces, Origin, ParentDeath, Propagation, Rate,
-    Redirect, Resource, Rlimit, RlimitParseError, Rootfs, Selection, Setting, Spec, Swap,
+    EnvFileError, Exec, HOST_NAME_MAX, LimitParseError, Limits, Login, MAX_ARG_STRLEN, Masks,
+    Mount, MountKind, MountParseError, Namespace, Namespaces, Origin, ParentDeath, Propagation,
+    Rate, Redirect, Resource, Rlimit, RlimitParseError, Rootfs, Selection, Setting, Spec, Swap,
     TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace, UserParseError, Violation, Writes,
     parse_bytes, parse_env_file, random_name,
 };

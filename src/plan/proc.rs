@@ -77,16 +77,17 @@ fn in_root(draft: &Draft<'_>, steps: &mut Steps) {
     let args = [Value::Static(c"."), Value::Slot(slot::STRUCT)];
     let statfs = Call::new("statfs", libc::SYS_statfs, args);
     steps.push(origin, "find proc on /proc", statfs.expect(Expect::Procfs));
-    for name in READ_ONLY {
+    for name in mask::wanted(draft, "/proc", &READ_ONLY) {
         read_only(origin, name, steps);
     }
     null_device(origin, steps);
-    for name in MASKED_FILES {
+    for name in mask::wanted(draft, "/proc", &MASKED_FILES) {
         mask::file(origin, "/proc", name, steps);
     }
-    for name in MASKED_DIRECTORIES {
+    for name in mask::wanted(draft, "/proc", &MASKED_DIRECTORIES) {
         mask::directory(origin, "/proc", name, steps);
     }
+    mask::asked(draft, "/proc", steps);
 }
 
 /// A mount of a part of /proc onto itself, and that read-only. Names of proc lead nowhere else, and

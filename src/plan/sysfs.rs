@@ -56,8 +56,9 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
         let call = tree::mount(None, c".", None, remount, None);
         steps.push(origin, "make /sys read-only", call);
     }
-    for name in MASKED {
+    for name in mask::wanted(draft, "/sys", &MASKED) {
         mask::directory(origin, "/sys", name, steps);
     }
+    mask::asked(draft, "/sys", steps);
     cgroupfs::mount(draft, own, steps);
 }

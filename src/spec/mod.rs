@@ -9,6 +9,7 @@ mod cgroup;
 mod death;
 mod env;
 mod exec;
+mod mask;
 mod mount;
 mod namespaces;
 mod origin;
@@ -32,6 +33,7 @@ pub use cgroup::{Cpus, DeviceLimit, LimitParseError, Limits, Rate, Swap, parse_b
 pub use death::ParentDeath;
 pub use env::{Env, EnvFileError, parse_env_file};
 pub use exec::{Exec, MAX_ARG_STRLEN};
+pub use mask::Masks;
 pub use mount::{Attributes, Mount, MountKind, MountParseError, Propagation};
 pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError, UserNamespace};
 pub use origin::{Origin, Setting};
@@ -96,6 +98,8 @@ pub struct Spec {
     pub no_new_privs: Setting<bool>,
     /// Whether the session keyring is the caller's. See session-keyring(7).
     pub keyring: Setting<Namespace>,
+    /// What is covered in /proc and /sys of a root filesystem.
+    pub masks: Masks,
     /// What becomes of the box when the process that started it dies.
     pub parent_death: Setting<ParentDeath>,
     /// Whether a small init runs as PID 1, forwards signals and reaps orphans.
@@ -134,6 +138,7 @@ impl Spec {
             tty: Setting::default_of(Tty::None),
             no_new_privs: Setting::default_of(true),
             keyring: Setting::default_of(Namespace::Private),
+            masks: Masks::default(),
             parent_death: Setting::default_of(ParentDeath::Kill),
             init: None,
             start_timeout: None,

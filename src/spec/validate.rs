@@ -80,6 +80,7 @@ pub(super) fn validate(spec: &Spec) -> Vec<Violation> {
     numbers(spec, &mut found);
     mounts(spec, &mut found);
     limits(spec, &mut found);
+    confinement(spec, &mut found);
     combinations(spec, &mut found);
     found.0
 }
@@ -132,6 +133,36 @@ fn limits(spec: &Spec, found: &mut Violations) {
             "there is no limit for a cgroup".to_owned()
         });
     }
+}
+
+fn confinement(spec: &Spec, found: &mut Violations) {
+    for mask in &spec.masks.mask {
+        let path = &mask.value;
+        found.path(path, &mask.origin, "the path");
+        let below = |root: &str| {
+            let rest = path.strip_prefix(root).ok();
+            rest.is_some_and(|rest| !rest.as_os_str().is_empty())
+        };
+        let plain = |component| matches!(component, Component::RootDir | Component::Normal(_));
+        let fine = (below("/proc") || below("/sys")) && path.components().all(plain);
+        found.check(fine, &mask.origin, || {
+            format!(
+                "{:?} is not below /proc or /sys: cover other paths with a mount",
+                path.display().to_string()
+            )
+        });
+    }
+    for mask in spec.masks.mask.iter().chain(&spec.masks.unmask) {
+        only_in_rootfs(spec, &mask.origin, found);
+    }
+}
+
+/// What is about a root filesystem takes one.
+fn only_in_rootfs(spec: &Spec, origin: &Origin, found: &mut Violations) {
+    let fine = spec.rootfs.is_some() || *origin == Origin::Default;
+    found.check(fine, origin, || {
+        "this is about a root filesystem of the box's own, and there is none".to_owned()
+    });
 }
 
 /// Bytes of a file in memory. Our own limit: it is kept by everyone who keeps the description.
@@ -297,14 +328,10 @@ fn numbers(spec: &Spec, found: &mut Violations) {
 }
 
 fn combinations(spec: &Spec, found: &mut Violations) {
-    let only_in_rootfs = |origin: &Origin, found: &mut Violations| {
-        let fine = spec.rootfs.is_some() || *origin == Origin::Default;
-        found.check(fine, origin, || {
-            "this is about a root filesystem of the box's own, and there is none".to_owned()
-        });
-    };
-    only_in_rootfs(&spec.dev.origin, found);
-    only_in_rootfs(spec.read_only.as_ref().unwrap_or(&Origin::Default), found);
+    only_in_rootfs(spec, &spec.dev.origin, found);
+    if let Some(origin) = &spec.read_only {
+        only_in_rootfs(spec, origin, found);
+    }
     if let (Some(hostname), Namespace::Host) = (&spec.hostname, spec.namespaces.uts.value) {
         found.check(false, &hostname.origin, || {
             format!(

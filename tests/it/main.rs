@@ -7,6 +7,7 @@
 mod support;
 
 mod caps;
+mod confine;
 mod death;
 mod env;
 mod errors;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     }
     support::harness::main([
         caps::tests(),
+        confine::tests(),
         death::tests(),
         env::tests(),
         errors::tests(),

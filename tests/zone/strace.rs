@@ -97,7 +97,8 @@ tests! {
 
     fn a_box_that_sees_its_limits_does_what_explain_says() needs [Root, Limits, Strace, Clone3] {
         let root = Root::new();
-        compare_in(&root, &["--rootfs", &root.path(), "-m", "64m"]);
+        let words = ["mask=/proc/tty:/proc/version", "unmask=/proc/sys"];
+        compare_in(&root, &["--rootfs", &root.path(), "-m", "64m", "--security-opt", words[0], "--security-opt", words[1]]);
     }
 
     fn a_search_through_path_is_what_explain_says() needs [Box, Strace, Clone3] {

@@ -177,6 +177,9 @@ pub(crate) struct Args {
     /// let execve grant privileges
     #[argh(switch)]
     pub(crate) allow_new_privs: bool,
+    /// words of docker's
+    #[argh(option)]
+    pub(crate) security_opt: Vec<String>,
     /// session keyring
     #[argh(option)]
     pub(crate) keyring: Option<String>,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The walls inside of a box.
+//! The walls inside of a box: keyring, and docker's words for some of them.
 
-use clonebox::{Namespace, Spec};
+use std::path::{Path, PathBuf};
+
+use clonebox::{Namespace, Origin, Setting, Spec};
 
 use crate::args::Args;
 use crate::convert::optional;
@@ -15,5 +17,71 @@ pub(crate) fn confine(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
         _ => Err("expected private or host"),
     })?;
     spec.keyring = keyring.unwrap_or_else(|| spec.keyring.clone());
+    if args.allow_new_privs {
+        spec.no_new_privs = Setting::new(false, Origin::text("--allow-new-privs"));
+    }
+    for word in &args.security_opt {
+        let origin = Origin::text(format!("--security-opt {}", word.escape_default()));
+        security(spec, word, &origin)
+            .map_err(|reason| UsageError::new(format!("{origin}: {reason}")))?;
+    }
     Ok(())
+}
+
+/// A word of docker's or podman's. Those that turn off what clonebox does not do are accepted: the box is
+/// what they ask for.
+fn security(spec: &mut Spec, word: &str, origin: &Origin) -> Result<(), String> {
+    // Older words have a colon.
+    let (name, value) = match word.split_once(['=', ':']) {
+        Some((name, value)) => (name, Some(value)),
+        None => (word, None),
+    };
+    match (name, value) {
+        ("no-new-privileges", None | Some("true")) => no_new_privs(spec, true, origin),
+        ("no-new-privileges", Some("false")) => no_new_privs(spec, false, origin),
+        ("no-new-privileges", Some(_)) => Err("expected true or false".to_owned()),
+        ("apparmor", Some("unconfined")) | ("label", Some("disable")) => Ok(()),
+        ("apparmor" | "label", Some(_)) => Err(format!(
+            "clonebox sets no {}; the box has the caller's",
+            if name == "label" { "SELinux label" } else { "AppArmor profile" }
+        )),
+        ("systempaths", Some("unconfined")) => unmask(spec, "ALL", origin),
+        ("systempaths", Some(_)) => Err("expected unconfined".to_owned()),
+        ("unmask", Some(paths)) => unmask(spec, paths, origin),
+        ("mask", Some(paths)) => {
+            spec.masks.mask.extend(split(paths, origin)?);
+            Ok(())
+        }
+        _ => Err(
+            "expected no-new-privileges[=false], systempaths=unconfined, mask=PATH, unmask=PATH|ALL, \
+             apparmor=unconfined or label=disable"
+                .to_owned(),
+        ),
+    }
+}
+
+fn no_new_privs(spec: &mut Spec, on: bool, origin: &Origin) -> Result<(), String> {
+    let earlier = &spec.no_new_privs;
+    if earlier.origin != Origin::Default && earlier.value != on {
+        return Err(format!("this is not what {} says", earlier.origin));
+    }
+    spec.no_new_privs = Setting::new(on, origin.clone());
+    Ok(())
+}
+
+fn unmask(spec: &mut Spec, paths: &str, origin: &Origin) -> Result<(), String> {
+    let paths = if paths == "ALL" { "/" } else { paths };
+    spec.masks.unmask.extend(split(paths, origin)?);
+    Ok(())
+}
+
+fn split(paths: &str, origin: &Origin) -> Result<Vec<Setting<PathBuf>>, String> {
+    let paths = paths.split(':').map(|path| {
+        if Path::new(path).is_absolute() {
+            Ok(Setting::new(path.into(), origin.clone()))
+        } else {
+            Err(format!("{path:?} is no absolute path"))
+        }
+    });
+    paths.collect()
 }

@@ -93,9 +93,6 @@ fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
     spec.tty =
         optional("--tty", args.tty.as_deref(), tty)?.unwrap_or(Setting::default_of(Tty::Auto));
     confine(&mut spec, &args)?;
-    if args.allow_new_privs {
-        spec.no_new_privs = Setting::new(false, Origin::text("--allow-new-privs"));
-    }
     if args.survive {
         spec.parent_death = Setting::new(ParentDeath::Survive, Origin::text("--survive"));
     }

@@ -42,6 +42,7 @@ Namespaces
 Privileges
       --cap-add CAP   --cap-drop CAP   change the 11 that are kept; ALL, NONE
       --allow-new-privs    let set-user-id programs have their effect
+      --security-opt WORD  docker's, as systempaths=unconfined
       --keyring private|host   keys of the caller's session (private: none)
 Life
       --timeout TIME       kill the box after TIME (10, 1.5s, 200ms, 2m, 1h)

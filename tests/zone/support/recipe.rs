@@ -239,6 +239,8 @@ pub(crate) static RECIPES: [Recipe; 17] = [
         spec: |spec, program| {
             root(spec, program, Writes::Through);
             spec.limits.pids = Some(asked(64));
+            spec.masks.mask.push(asked("/proc/tty".into()));
+            spec.masks.unmask.push(asked("/proc/sys".into()));
         },
         facts: |facts| {
             facts.paths = paths(0);

@@ -1,0 +1,75 @@
+//! What is covered in /proc and /sys, docker's words for that.
+
+use std::fs;
+
+use crate::support::clonebox::run;
+use crate::support::rootfs::Root;
+use crate::support::status::Status;
+use crate::support::tests;
+
+tests! {
+    fn what_is_covered_can_be_left_as_it_is() needs [Root] {
+        let root = Root::new();
+        let writable = |options: &[&str]| {
+            let table = root.run(options, &["cat", "/proc/self/mounts"]).succeeds().stdout();
+            let mut places: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+            places.retain(|place| place.starts_with("/proc/"));
+            places.join(" ").to_owned()
+        };
+        let covered = writable(&[]);
+        assert!(covered.contains("/proc/sys") && covered.contains("/proc/timer_list"), "{covered}");
+        for word in ["systempaths=unconfined", "unmask=ALL", "unmask=/proc"] {
+            assert_eq!(writable(&["--security-opt", word]), "", "{word}");
+        }
+        let less = writable(&["--security-opt", "unmask=/proc/timer_list:/proc/sys"]);
+        assert!(!less.contains("/proc/sys ") && !less.contains("/proc/timer_list"), "{less}");
+        assert!(less.contains("/proc/bus"), "{less}");
+    }
+
+    fn more_can_be_covered() needs [Box] {
+        let root = Root::new();
+        let host = fs::read_to_string("/proc/version").expect("/proc");
+        root.run(&[], &["cat", "/proc/version"]).succeeds().prints(&host);
+        let options = ["--security-opt", "mask=/proc/version:/proc/tty", "--security-opt", "mask=/sys/class/net"];
+        root.run(&options, &["cat", "/proc/version"]).succeeds().prints("");
+        root.run(&options, &["list", "/proc/tty"]).succeeds().prints("");
+        root.run(&options, &["list", "/sys/class/net"]).succeeds().prints("");
+        root.run(&["--security-opt", "mask=/proc/nothing"], &["exit", "0"])
+            .exits_with(125)
+            .complains("cannot cover /proc/nothing: No such file or directory (ENOENT)\n")
+            .complains("--security-opt mask=/proc/nothing\n");
+    }
+
+    fn dockers_words_have_their_meaning_or_are_refused() needs [Box] {
+        let privs = |word: &str| Status::in_a_box(&["--security-opt", word]).words("NoNewPrivs").join(" ");
+        let own = Status::own().words("NoNewPrivs").join(" ");
+        for word in ["no-new-privileges", "no-new-privileges=true", "no-new-privileges:true"] {
+            assert_eq!(privs(word), "1", "{word}");
+        }
+        assert_eq!(privs("no-new-privileges=false"), own);
+        for word in ["apparmor=unconfined", "label=disable", "label:disable"] {
+            run(["--security-opt", word, "--", "/bin/true"]).succeeds();
+        }
+    }
+
+    fn words_without_a_meaning_here_are_refused() needs [] {
+        for (word, reason) in [
+            ("apparmor=docker-default", "clonebox sets no AppArmor profile; the box has the caller's\n"),
+            ("label=type:svirt_t", "clonebox sets no SELinux label; the box has the caller's\n"),
+            ("systempaths=confined", "expected unconfined\n"),
+            ("no-new-privileges=yes", "expected true or false\n"),
+            ("proc-opts=hidepid=2", "expected no-new-privileges[=false], "),
+            ("mask=proc", "\"proc\" is no absolute path\n"),
+            ("mask=/etc", "\"/etc\" is not below /proc or /sys: cover other paths with a mount\n"),
+            ("mask=/proc/../etc", "\"/proc/../etc\" is not below /proc or /sys: "),
+            ("unmask=ALL", "this is about a root filesystem of the box's own, and there is none\n"),
+        ] {
+            run(["--security-opt", word, "--", "/bin/true"])
+                .exits_with(125)
+                .complains(&format!("clonebox: --security-opt {word}: {reason}"));
+        }
+        run(["--allow-new-privs", "--security-opt", "no-new-privileges", "--", "/bin/true"])
+            .exits_with(125)
+            .complains("--security-opt no-new-privileges: this is not what --allow-new-privs says\n");
+    }
+}
