@@ -13,6 +13,13 @@ impl Command {
         self
     }
 
+    /// Chooses whether user namespaces can be made inside. That they cannot takes a user namespace of the
+    /// box's own.
+    pub fn disable_userns(&mut self, disable: bool) -> &mut Self {
+        self.spec.disable_userns = disable.then_some(Origin::Call("Command::disable_userns"));
+        self
+    }
+
     /// Covers a file or directory more in /proc or /sys of a root filesystem.
     pub fn mask(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         self.spec.masks.mask.push(setting!("mask", path.into()));

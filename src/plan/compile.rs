@@ -34,8 +34,8 @@ use super::exec::{self, Exec};
 use super::facts::HostFacts;
 use super::step::{Plan, Steps};
 use super::{
-    caps, cgroup, death, dev, fd, keyring, mount, namespaces, net, no_new_privs, priority, proc,
-    rlimit, rootfs, signal, sysfs, time, tty, user, userns, uts, workdir,
+    caps, cgroup, death, dev, fd, keyring, mount, namespaces, nested, net, no_new_privs, priority,
+    proc, rlimit, rootfs, signal, sysfs, time, tty, user, userns, uts, workdir,
 };
 use crate::spec::{Spec, Violation};
 
@@ -78,6 +78,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Vec<super::Step>, Vec<PathBuf>) {
     death::arm(draft, &mut steps);
     cgroup::join(draft, &mut steps);
     userns::map(draft, &mut steps);
+    nested::forbid(draft, &mut steps);
     time::offsets(draft, &mut steps);
     tty::session(draft, &mut steps);
     death::look(draft, &mut steps);

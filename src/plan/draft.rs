@@ -4,7 +4,7 @@
 use super::cgroup::{self, Cgroups};
 use super::facts::HostFacts;
 use super::step::{Role, Terminal};
-use super::{fd, tty, user};
+use super::{fd, nested, tty, user};
 use crate::spec::{
     Dev, Namespace, Origin, Propagation, Setting, Spec, User, UserNamespace, Violation, random_name,
 };
@@ -36,7 +36,7 @@ impl<'a> Draft<'a> {
             UserNamespace::IfNeeded => !facts.effective.contains(CAP_SYS_ADMIN),
             UserNamespace::Host => false,
         };
-        Ok(Self {
+        let draft = Self {
             user: user::resolve(spec, facts)?,
             cgroups: cgroup::decide(spec, facts)?,
             spec,
@@ -49,7 +49,9 @@ impl<'a> Draft<'a> {
             userns: userns.then(|| namespace.origin.clone()),
             terminal,
             on_terminal,
-        })
+        };
+        nested::check(&draft)?;
+        Ok(draft)
     }
 
     /// What of ours comes before the program, if anything.

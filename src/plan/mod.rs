@@ -24,6 +24,7 @@ mod keyring;
 mod mask;
 mod mount;
 mod namespaces;
+mod nested;
 mod net;
 mod no_new_privs;
 mod path;

@@ -98,6 +98,8 @@ pub struct Spec {
     pub no_new_privs: Setting<bool>,
     /// Whether the session keyring is the caller's. See session-keyring(7).
     pub keyring: Setting<Namespace>,
+    /// Who wants no user namespaces inside. See user_namespaces(7).
+    pub disable_userns: Option<Origin>,
     /// What is covered in /proc and /sys of a root filesystem.
     pub masks: Masks,
     /// What becomes of the box when the process that started it dies.
@@ -138,6 +140,7 @@ impl Spec {
             tty: Setting::default_of(Tty::None),
             no_new_privs: Setting::default_of(true),
             keyring: Setting::default_of(Namespace::Private),
+            disable_userns: None,
             masks: Masks::default(),
             parent_death: Setting::default_of(ParentDeath::Kill),
             init: None,

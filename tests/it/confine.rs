@@ -1,8 +1,8 @@
-//! What is covered in /proc and /sys, docker's words for that.
+//! The smaller walls: what is covered in /proc and /sys, docker's words for that, user namespaces inside.
 
 use std::fs;
 
-use crate::support::clonebox::run;
+use crate::support::clonebox::{run, run_probe};
 use crate::support::rootfs::Root;
 use crate::support::status::Status;
 use crate::support::tests;
@@ -71,5 +71,30 @@ tests! {
         run(["--allow-new-privs", "--security-opt", "no-new-privileges", "--", "/bin/true"])
             .exits_with(125)
             .complains("--security-opt no-new-privileges: this is not what --allow-new-privs says\n");
+    }
+
+    fn user_namespaces_can_be_made_inside_unless_that_is_turned_off() needs [Userns] {
+        run_probe(&["--userns", "auto"], &["nest"]).succeeds().prints("fine\n");
+        run_probe(&["--userns", "auto", "--disable-userns"], &["nest"]).succeeds().prints("ENOSPC\n");
+        let file = "/proc/sys/user/max_user_namespaces";
+        run_probe(&["--userns", "auto", "--disable-userns"], &["cat", file]).succeeds().prints("0\n");
+        run_probe(&["--userns", "auto", "--disable-userns"], &["try", file]).succeeds().prints("EACCES\n");
+        let host = fs::read_to_string(file).expect("/proc");
+        assert_ne!(host.trim(), "0", "the host's is as it was");
+    }
+
+    fn they_can_be_turned_off_in_a_root_filesystem() needs [Userns, Execveat] {
+        let root = Root::new();
+        root.run(&["--userns", "auto"], &["nest"]).succeeds().prints("fine\n");
+        root.run(&["--userns", "auto", "--disable-userns"], &["nest"]).succeeds().prints("ENOSPC\n");
+    }
+
+    fn they_are_not_turned_off_where_that_would_not_hold() needs [Userns] {
+        run(["--userns=host", "--disable-userns", "--", "/bin/true"])
+            .exits_with(125)
+            .complains("--disable-userns: the kernel forbids user namespaces in a user namespace of the box's own");
+        run(["--userns=auto", "--disable-userns", "--cap-add=SYS_RESOURCE", "--", "/bin/true"])
+            .exits_with(125)
+            .complains("--disable-userns: with CAP_SYS_RESOURCE the box could allow them again: drop it\n");
     }
 }

@@ -101,6 +101,10 @@ tests! {
         compare_in(&root, &["--rootfs", &root.path(), "-m", "64m", "--security-opt", words[0], "--security-opt", words[1]]);
     }
 
+    fn a_box_without_user_namespaces_inside_does_what_explain_says() needs [Userns, Strace, Clone3] {
+        compare(&["--userns", "auto", "--disable-userns"]);
+    }
+
     fn a_search_through_path_is_what_explain_says() needs [Box, Strace, Clone3] {
         let path = "PATH=/nonexistent/1::/nonexistent/2:/bin";
         assert_fits(&traced(&["-e", path], "true", &[]), &explained(&["-e", path], "true"));

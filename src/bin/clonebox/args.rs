@@ -180,6 +180,9 @@ pub(crate) struct Args {
     /// words of docker's
     #[argh(option)]
     pub(crate) security_opt: Vec<String>,
+    /// no user namespaces inside
+    #[argh(switch)]
+    pub(crate) disable_userns: bool,
     /// session keyring
     #[argh(option)]
     pub(crate) keyring: Option<String>,

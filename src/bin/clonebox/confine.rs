@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The walls inside of a box: keyring, and docker's words for some of them.
+//! The walls inside of a box: keyring, user namespaces, and docker's words for some of them.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,9 @@ pub(crate) fn confine(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
         _ => Err("expected private or host"),
     })?;
     spec.keyring = keyring.unwrap_or_else(|| spec.keyring.clone());
+    spec.disable_userns = args
+        .disable_userns
+        .then(|| Origin::text("--disable-userns"));
     if args.allow_new_privs {
         spec.no_new_privs = Setting::new(false, Origin::text("--allow-new-privs"));
     }

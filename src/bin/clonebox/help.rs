@@ -43,7 +43,7 @@ Privileges
       --cap-add CAP   --cap-drop CAP   change the 11 that are kept; ALL, NONE
       --allow-new-privs    let set-user-id programs have their effect
       --security-opt WORD  docker's, as systempaths=unconfined
-      --keyring private|host   keys of the caller's session (private: none)
+      --disable-userns     no user namespaces inside   --keyring private|host
 Life
       --timeout TIME       kill the box after TIME (10, 1.5s, 200ms, 2m, 1h)
       --start-timeout TIME give up if the program is not executed by then

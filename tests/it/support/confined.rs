@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::{CString, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -25,6 +26,11 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
     match what {
         "key" => println!("{}", key(&words[0])),
         "keys" => keys(&words[0]),
+        "nest" => {
+            // SAFETY: the call takes numbers and touches no memory.
+            let result = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
+            say(Errno::result(result).map_err(io::Error::from));
+        }
         "with-key" => {
             add_key(&words[0], &words[1]);
             become_program(&words[2..])
@@ -43,6 +49,17 @@ fn port(word: &OsString) -> u16 {
     word.to_str()
         .and_then(|word| word.parse().ok())
         .expect("a number")
+}
+
+/// `fine`, or the errno.
+fn say<T>(result: io::Result<T>) {
+    match result {
+        Ok(_) => println!("fine"),
+        Err(error) => {
+            let number = error.raw_os_error().expect("an error of the kernel's");
+            println!("{:?}", Errno::from_raw(number));
+        }
+    }
 }
 
 fn become_program(words: &[OsString]) -> ! {

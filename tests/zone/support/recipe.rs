@@ -228,6 +228,7 @@ pub(crate) static RECIPES: [Recipe; 17] = [
         spec: |spec, program| {
             root(spec, program, Writes::Through);
             spec.namespaces.user = asked(UserNamespace::Auto);
+            spec.disable_userns = Some(origin());
             spec.mounts.push(asked(Mount::tmpfs("/tmp")));
         },
         facts: |facts| facts.paths = paths(1),
