@@ -42,16 +42,16 @@ pub use command::{Command, Stdio, Template};
 pub use error::{Error, ErrorKind, FailedStep};
 pub use pidfd::Usage;
 pub use plan::{
-    CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, Plan, PlannedStep, SourceKind,
-    UserFacts, compile,
+    CgroupFacts, Enforced, Hierarchy, HostFacts, MountFacts, PathFacts, Plan, PlannedStep,
+    SourceKind, UserFacts, compile,
 };
 pub use spec::{
-    Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev, DeviceLimit, Env,
-    EnvFileError, Exec, HOST_NAME_MAX, LimitParseError, Limits, Login, MAX_ARG_STRLEN, Masks,
-    Mount, MountKind, MountParseError, Namespace, Namespaces, Origin, ParentDeath, Propagation,
-    Rate, Redirect, Resource, Rlimit, RlimitParseError, Rootfs, Selection, Setting, Spec, Swap,
-    TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace, UserParseError, Violation, Writes,
-    parse_bytes, parse_env_file, random_name,
+    Access, Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev, DeviceLimit,
+    Env, EnvFileError, Exec, HOST_NAME_MAX, Landlock, LimitParseError, Limits, Login,
+    MAX_ARG_STRLEN, Masks, Mount, MountKind, MountParseError, Namespace, Namespaces, Origin,
+    ParentDeath, PathRule, Propagation, Rate, Redirect, Resource, Rlimit, RlimitParseError, Rootfs,
+    Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
+    UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
 };
 pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor};
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clonebox::{
-    CapabilitySet, CgroupFacts, HostFacts, Namespace, Origin, PathFacts, Plan, Redirect, Rootfs,
-    Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, compile,
+    Access, CapabilitySet, CgroupFacts, HostFacts, Namespace, Origin, PathFacts, PathRule, Plan,
+    Redirect, Rootfs, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, compile,
 };
 
 /// A plain root on a current kernel, not at a terminal.
@@ -26,6 +26,8 @@ fn root() -> HostFacts {
         entropy: 1,
         user: None,
         keyctl: true,
+        landlock: 7,
+        devices: vec![c"/dev/null"],
         cgroups: CgroupFacts::default(),
         paths: PathFacts::default(),
     }
@@ -480,6 +482,103 @@ fn everything_that_is_wrong_is_said_at_once() {
     };
     let violations = compile(&spec, &root()).expect_err("it is all wrong");
     assert_eq!(violations.len(), 8, "{violations:#?}");
+}
+
+fn restricted() -> Spec {
+    let mut spec = named();
+    spec.landlock.paths.push(asked(PathRule {
+        path: "/usr".into(),
+        access: Access::Write,
+    }));
+    spec.landlock.connect.push(asked(443));
+    spec
+}
+
+/// The plan of [`restricted`] on a kernel with this version of Landlock, and how many kinds of access it
+/// restricts.
+fn landlock(abi: u32) -> (Plan, usize) {
+    let facts = HostFacts {
+        landlock: abi,
+        ..root()
+    };
+    let plan = plan(&restricted(), &facts);
+    let enforced = plan.landlock().expect("it was asked for");
+    assert_eq!(enforced.abi, abi);
+    let names = enforced.names().len();
+    (plan, names)
+}
+
+#[test]
+fn landlock_restricts_what_its_version_knows_and_says_what_it_does_not() {
+    let lacking = |abi| {
+        let (plan, names) = landlock(abi);
+        let missed: Vec<String> = plan.missed().iter().map(ToString::to_string).collect();
+        (names, missed.join("\n"))
+    };
+    let says = |abi: u32, what: &str| {
+        format!("test: the kernel has Landlock {abi}, which does not restrict {what}")
+    };
+    let (truncate, ports, ioctl, scope) = (
+        "truncating files (Linux 6.2)",
+        "TCP ports (Linux 6.7)",
+        "ioctl of devices (Linux 6.10)",
+        "signals and abstract sockets (Linux 6.12)",
+    );
+    let none =
+        "test: the kernel has no Landlock, or a filter forbids it: nothing of this is enforced";
+    assert_eq!(lacking(0), (0, none.to_owned()));
+    let all = [truncate, ports, ioctl, scope].join(", ");
+    assert_eq!(lacking(1), (13, says(1, &all)));
+    assert_eq!(lacking(2), (14, says(2, &all)));
+    let less = [ports, ioctl, scope].join(", ");
+    assert_eq!(lacking(3), (15, says(3, &less)));
+    let less = [ioctl, scope].join(", ");
+    assert_eq!(lacking(4), (15 + 1, says(4, &less)));
+    assert_eq!(lacking(5), (16 + 1, says(5, scope)));
+    assert_eq!(lacking(6), (16 + 1 + 2, String::new()));
+    assert_eq!(lacking(7), lacking(6));
+}
+
+#[test]
+fn strict_landlock_is_an_error_unless_all_of_it_is_enforced() {
+    let mut spec = restricted();
+    spec.landlock.strict = Some(Origin::text("strict"));
+    for abi in 0..6 {
+        let facts = HostFacts {
+            landlock: abi,
+            ..root()
+        };
+        assert_eq!(compile(&spec, &facts).expect_err("an error").len(), 1);
+    }
+    assert!(plan(&spec, &root()).missed().is_empty());
+}
+
+#[test]
+fn a_kernel_without_landlock_is_asked_nothing_of_it() {
+    let calls = |plan: &Plan| {
+        plan.steps()
+            .filter(|step| step.name().starts_with("landlock"))
+            .count()
+    };
+    assert_eq!(calls(&landlock(0).0), 0);
+    // The ruleset; two for the path, one for the null device, one for the port; the end.
+    assert_eq!(calls(&landlock(7).0), 1 + 2 + 1 + 1 + 1);
+}
+
+#[test]
+fn landlock_comes_after_the_mounts_and_before_privileges_go() {
+    let calls = calls(&restricted(), &root());
+    for before in ["mount(\"proc\"", "setsid("] {
+        assert_order(&calls, before, "landlock_create_ruleset(");
+    }
+    for after in [
+        "close_range(",
+        "prctl(PR_CAPBSET_DROP",
+        "capset(",
+        "execve(",
+    ] {
+        assert_order(&calls, "landlock_restrict_self(", after);
+    }
 }
 
 #[test]

@@ -4,9 +4,40 @@
 use std::path::PathBuf;
 
 use super::Command;
-use crate::spec::{Namespace, Origin, Setting};
+use crate::spec::{Access, Namespace, Origin, PathRule, Setting};
 
 impl Command {
+    /// Lets the box use a file, or all below a directory, in this way. As soon as there is one of these,
+    /// nothing else of the files may be used. See landlock(7), and [`Plan::missed`](crate::Plan::missed)
+    /// for what the kernel cannot enforce.
+    pub fn landlock_path(&mut self, access: Access, path: impl Into<PathBuf>) -> &mut Self {
+        let path = path.into();
+        let rule = setting!("landlock_path", PathRule { path, access });
+        self.spec.landlock.paths.push(rule);
+        self
+    }
+
+    /// Lets the box connect to this TCP port, and to none besides those allowed.
+    pub fn landlock_connect(&mut self, port: u16) -> &mut Self {
+        let rule = setting!("landlock_connect", port);
+        self.spec.landlock.connect.push(rule);
+        self
+    }
+
+    /// Lets the box bind to this TCP port, and to none besides those allowed; 0 is one that the kernel
+    /// chooses.
+    pub fn landlock_bind(&mut self, port: u16) -> &mut Self {
+        let rule = setting!("landlock_bind", port);
+        self.spec.landlock.bind.push(rule);
+        self
+    }
+
+    /// Chooses whether there is no box where the kernel's Landlock cannot enforce all that is asked of it.
+    pub fn landlock_strict(&mut self, strict: bool) -> &mut Self {
+        self.spec.landlock.strict = strict.then_some(Origin::Call("Command::landlock_strict"));
+        self
+    }
+
     /// Chooses the session keyring: one of the box's own, which is empty, or the caller's.
     pub fn keyring(&mut self, keyring: Namespace) -> &mut Self {
         self.spec.keyring = setting!("keyring", keyring);

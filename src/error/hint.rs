@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::plan::{CgroupFile, HostFacts, Plan, Step, quoted_bare};
-use crate::spec::{Spec, capability_name};
+use crate::plan::{CgroupFile, Enforced, HostFacts, Plan, Step, quoted_bare};
+use crate::spec::{Access, Spec, capability_name};
 
 const CAP_SYS_ADMIN: u8 = 21;
 const CAP_SETPCAP: u8 = 8;
@@ -239,6 +239,9 @@ fn missing_parent(path: &Path) -> Option<String> {
 
 /// Why a program cannot be executed.
 pub(super) fn exec(candidate: usize, errno: Errno, plan: &Plan, spec: &Spec) -> Option<String> {
+    if let Some(hint) = forbidden(candidate, errno, plan, spec) {
+        return Some(hint);
+    }
     // The path is one of the root filesystem, which is not to be trusted with being looked at.
     if spec.rootfs.is_some() {
         return None;
@@ -282,6 +285,48 @@ pub(super) fn exec(candidate: usize, errno: Errno, plan: &Plan, spec: &Spec) -> 
         }
         _ => None,
     }
+}
+
+/// A program, or its interpreter, that no Landlock rule allows to be executed. In a root filesystem, where
+/// nothing is looked at, that is known if there is no such rule at all.
+fn forbidden(candidate: usize, errno: Errno, plan: &Plan, spec: &Spec) -> Option<String> {
+    let rules = &spec.landlock.paths;
+    let restricts = plan.landlock.is_some_and(Enforced::restricts_files);
+    if errno != Errno::EACCES || rules.is_empty() || !restricts {
+        return None;
+    }
+    let executable = rules
+        .iter()
+        .filter(|rule| rule.value.access == Access::Execute);
+    let allowed: Vec<&Path> = executable.map(|rule| rule.value.path.as_path()).collect();
+    let path = plan.exec.candidates.get(candidate)?;
+    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    if spec.rootfs.is_some() {
+        return allowed.is_empty().then(|| {
+            "Landlock lets no file be executed: add --ll-exec with a directory that has the program".to_owned()
+        });
+    }
+    let real = path.canonicalize().ok()?;
+    let others = [interpreter(&real).and_then(|path| path.canonicalize().ok())];
+    let needed = others.into_iter().flatten();
+    let needed = std::iter::once(real.clone()).chain(needed);
+    let allowed: Vec<PathBuf> = allowed
+        .iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
+    let denied = needed
+        .into_iter()
+        .find(|path| !allowed.iter().any(|above| path.starts_with(above)))?;
+    let directory = if denied.starts_with("/usr") {
+        Path::new("/usr")
+    } else {
+        denied.parent()?
+    };
+    let [denied, directory] =
+        [denied.as_path(), directory].map(|path| quoted_bare(path.as_os_str().as_bytes()));
+    Some(format!(
+        "no Landlock rule lets {denied} be executed: add --ll-exec {directory}"
+    ))
 }
 
 /// A file that is there and cannot be executed for want of another: the kernel says "no such file" of

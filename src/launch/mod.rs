@@ -18,6 +18,7 @@ mod foreground;
 mod frame;
 mod handover;
 mod init;
+mod landlock;
 mod memory;
 mod outcome;
 mod paths;

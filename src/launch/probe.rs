@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use nix::unistd;
 
-use super::{cgroups, paths, users};
+use super::{cgroups, landlock, paths, users};
 use crate::plan::HostFacts;
 use crate::spec::{CapabilitySet, Namespace, Redirect, Spec, Tty};
 use crate::streams::{STDERR, STDIN, STDOUT};
@@ -67,6 +67,8 @@ impl HostFacts {
             entropy: if named { 0 } else { entropy() },
             user: users::gather(spec),
             keyctl: keyctl(spec),
+            landlock: landlock::abi(spec),
+            devices: landlock::devices(spec),
             cgroups: cgroups::gather(spec),
             paths: paths::gather(spec),
         }

@@ -25,8 +25,6 @@ const PERIOD_US: u64 = 100_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cgroups {
     pub(crate) groups: Vec<Group>,
-    /// Limits that cannot be set here, if that is all right.
-    pub(crate) missed: Vec<Violation>,
 }
 
 impl Cgroups {
@@ -88,28 +86,32 @@ struct Wanted<'a> {
     legacy: Option<Vec<(String, String)>>,
 }
 
-/// Decides where each limit is set.
+/// Decides where each limit is set, and which ones cannot be, if that is all right.
 ///
 /// # Errors
 ///
 /// A controller that is not to be had here, unless the limits are best effort.
-pub(super) fn decide(spec: &Spec, facts: &HostFacts) -> Result<Cgroups, Vec<Violation>> {
+pub(super) fn decide(
+    spec: &Spec,
+    facts: &HostFacts,
+) -> Result<(Cgroups, Vec<Violation>), Vec<Violation>> {
     let mut cgroups = Cgroups::default();
+    let mut missed = Vec::new();
     if !spec.limits.any() {
-        return Ok(cgroups);
+        return Ok((cgroups, missed));
     }
     for wanted in wanted(&spec.limits) {
         if let Err(reason) = place(&wanted, spec, &facts.cgroups, &mut cgroups.groups) {
-            cgroups.missed.push(Violation {
+            missed.push(Violation {
                 reason,
                 origin: wanted.origin.clone(),
             });
         }
     }
-    if cgroups.missed.is_empty() || spec.limits.best_effort.is_some() {
-        Ok(cgroups)
+    if missed.is_empty() || spec.limits.best_effort.is_some() {
+        Ok((cgroups, missed))
     } else {
-        Err(cgroups.missed)
+        Err(missed)
     }
 }
 

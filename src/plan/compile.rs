@@ -18,7 +18,8 @@
 //! 8. /proc: it shows the process ids of the process that mounts it, so only the child can. With a root
 //!    filesystem also /sys and /dev. Then the mounts that were asked for, in their order.
 //! 9. The root read-only, and in the place of the host's, which goes.
-//! 10. The new terminal, which may be one of the root's own; limits: the mounts above need descriptors.
+//! 10. The new terminal, which may be one of the root's own. Landlock: its rules are about what is mounted by
+//!     now, and nothing is mounted or opened after it. Limits: what is above needs descriptors.
 //! 11. Standard streams; then every other descriptor is marked to be closed by execve(2), or closed.
 //! 12. umask, working directory.
 //! 13. Bounding set (needs CAP_SETPCAP), ids (need CAP_SETUID), capabilities, ambient set. *Must
@@ -34,8 +35,8 @@ use super::exec::{self, Exec};
 use super::facts::HostFacts;
 use super::step::{Plan, Steps};
 use super::{
-    caps, cgroup, death, dev, fd, keyring, mount, namespaces, nested, net, no_new_privs, priority,
-    proc, rlimit, rootfs, signal, sysfs, time, tty, user, userns, uts, workdir,
+    caps, cgroup, death, dev, fd, keyring, landlock, mount, namespaces, nested, net, no_new_privs,
+    priority, proc, rlimit, rootfs, signal, sysfs, time, tty, user, userns, uts, workdir,
 };
 use crate::spec::{Spec, Violation};
 
@@ -59,6 +60,8 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
         makes,
         exec,
         cgroups: draft.cgroups.clone(),
+        landlock: draft.landlock,
+        missed: draft.missed.clone(),
         terminal: draft.terminal,
         terminal_inside: draft.terminal_inside(),
         parent_death: spec.parent_death.value,
@@ -95,6 +98,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Vec<super::Step>, Vec<PathBuf>) {
     rootfs::read_only(draft, &mut steps);
     rootfs::pivot(draft, &mut steps);
     tty::take(draft, &mut steps);
+    landlock::restrict(draft, &mut steps);
     rlimit::set(draft, &mut steps);
     fd::standard(draft, &mut steps);
     fd::close(draft, &mut steps);

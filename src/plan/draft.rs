@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the phases of a compilation have to know of each other.
 
+use super::access::{self, Enforced};
 use super::cgroup::{self, Cgroups};
 use super::facts::HostFacts;
 use super::step::{Role, Terminal};
@@ -23,6 +24,9 @@ pub(super) struct Draft<'a> {
     pub(super) on_terminal: [bool; 3],
     pub(super) numbers: fd::Numbers,
     pub(super) cgroups: Cgroups,
+    pub(super) landlock: Option<Enforced>,
+    /// What was asked for and is not to be had, if that is all right.
+    pub(super) missed: Vec<Violation>,
     /// Who the program runs as, if somebody asked for it.
     pub(super) user: Option<Setting<User>>,
 }
@@ -36,9 +40,14 @@ impl<'a> Draft<'a> {
             UserNamespace::IfNeeded => !facts.effective.contains(CAP_SYS_ADMIN),
             UserNamespace::Host => false,
         };
+        let (cgroups, mut missed) = cgroup::decide(spec, facts)?;
+        let (landlock, more) = access::decide(spec, facts)?;
+        missed.extend(more);
         let draft = Self {
             user: user::resolve(spec, facts)?,
-            cgroups: cgroup::decide(spec, facts)?,
+            cgroups,
+            landlock,
+            missed,
             spec,
             facts,
             numbers: fd::Numbers::new(spec, facts),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a plan depends on besides its description.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::path::PathBuf;
 
 use crate::spec::CapabilitySet;
@@ -42,6 +42,11 @@ pub struct HostFacts {
     pub user: Option<Result<UserFacts, String>>,
     /// keyctl(2) is there, and not forbidden.
     pub keyctl: bool,
+    /// The version of the kernel's Landlock; 0 where it has none, or for a description that asks for
+    /// nothing of it.
+    pub landlock: u32,
+    /// The devices that Landlock leaves to every box, as far as the caller has them.
+    pub devices: Vec<&'static CStr>,
     /// The hierarchies of cgroups; nothing for a description without limits.
     pub cgroups: CgroupFacts,
     /// About the paths of its mounts; nothing for a description without any.

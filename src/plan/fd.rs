@@ -26,6 +26,8 @@ pub(crate) struct Numbers {
     init: Option<i32>,
     /// Where the init reports to.
     pub(crate) report: Option<i32>,
+    /// What a Landlock rule is about.
+    pub(super) rule: Option<i32>,
 }
 
 impl Numbers {
@@ -39,13 +41,14 @@ impl Numbers {
             report: take(program),
             parent: take(old && spec.parent_death.value != ParentDeath::Survive),
             init: take(old && program),
+            rule: take(!spec.landlock.paths.is_empty() && facts.landlock > 0),
         }
     }
 
     /// The lowest number above those that are taken, if any is: the launch's own descriptors must be
     /// out of the way there.
     pub(crate) fn above(self) -> Option<i32> {
-        let highest = self.parent.max(self.init).max(self.report)?;
+        let highest = self.parent.max(self.init).max(self.report).max(self.rule)?;
         Some(highest + 1)
     }
 }
@@ -56,7 +59,7 @@ fn closes(spec: &Spec, facts: &HostFacts) -> bool {
     !facts.close_range_cloexec || spec.rootfs.is_some()
 }
 
-fn dup(from: Slot, to: i32, flags: i32) -> Call {
+pub(super) fn dup(from: Slot, to: i32, flags: i32) -> Call {
     let args = [
         Value::Slot(from),
         Value::Int(i64::from(to)),
@@ -134,6 +137,7 @@ pub(super) fn close(draft: &Draft<'_>, steps: &mut Steps) {
         parent,
         init,
         report,
+        rule: _,
     } = draft.numbers;
     stay.extend([parent, init, report].into_iter().flatten().map(i64::from));
     stay.sort_unstable();

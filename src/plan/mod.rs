@@ -11,6 +11,7 @@ mod explain;
 mod facts;
 mod step;
 
+mod access;
 mod caps;
 mod cgroup;
 mod cgroupfs;
@@ -21,6 +22,7 @@ mod exec;
 mod fd;
 mod file;
 mod keyring;
+mod landlock;
 mod mask;
 mod mount;
 mod namespaces;
@@ -42,11 +44,13 @@ mod userns;
 mod uts;
 mod workdir;
 
+pub use access::Enforced;
 pub use compile::compile;
 pub use facts::{CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind, UserFacts};
 pub use step::{Plan, PlannedStep};
 
 pub(crate) use call::{quoted, quoted_bare};
 pub(crate) use cgroup::{Cgroups, File as CgroupFile, Group as CgroupGroup};
+pub(crate) use landlock::DEVICES;
 pub(crate) use signal::name as signal_name;
 pub(crate) use step::{Role, Step, Terminal, slot};

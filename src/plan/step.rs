@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clonebox_child as child;
 
+use super::access::Enforced;
 use super::call::Call;
 use super::cgroup::Cgroups;
 use super::exec::Exec;
@@ -67,6 +68,8 @@ pub(crate) mod slot {
     /// The addresses of the settings and of the size that the terminal gets.
     pub(crate) const SETTINGS: Slot = Slot(29);
     pub(crate) const SIZE: Slot = Slot(30);
+    /// The Landlock ruleset.
+    pub(crate) const RULES: Slot = Slot(31);
     /// The files through which the child enters its cgroups: one for each controller at most.
     pub(crate) const CGROUPS: [Slot; 8] = [
         Slot(32),
@@ -101,6 +104,7 @@ pub(crate) mod slot {
             UMASK => "<umask>",
             CWD => "<cwd>",
             PTMX => "<ptmx>",
+            RULES => "<rules>",
             SOCKET => "<socket>",
             STRUCT | MESSAGE | SETTINGS | SIZE => "<struct>",
             Slot(0) => "<stdin>",
@@ -203,6 +207,8 @@ pub struct Plan {
     pub(crate) name: String,
     pub(crate) clone: CloneCall,
     pub(crate) cgroups: Cgroups,
+    pub(crate) landlock: Option<Enforced>,
+    pub(crate) missed: Vec<Violation>,
     pub(crate) steps: Vec<Step>,
     /// What the steps make in the root.
     pub(crate) makes: Vec<PathBuf>,
@@ -252,9 +258,15 @@ impl Plan {
         !self.cgroups.groups.is_empty()
     }
 
-    /// What was asked for and will not be, because best effort is enough: a limit each.
+    /// What was asked for and will not be, because best effort is enough: limits, and what the kernel's
+    /// Landlock does not know.
     pub fn missed(&self) -> &[Violation] {
-        &self.cgroups.missed
+        &self.missed
+    }
+
+    /// What Landlock restricts; nothing if nobody asked for it.
+    pub fn landlock(&self) -> Option<Enforced> {
+        self.landlock
     }
 
     /// Whether the box's first process is PID 1 of a namespace.

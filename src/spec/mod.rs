@@ -9,6 +9,7 @@ mod cgroup;
 mod death;
 mod env;
 mod exec;
+mod landlock;
 mod mask;
 mod mount;
 mod namespaces;
@@ -33,6 +34,7 @@ pub use cgroup::{Cpus, DeviceLimit, LimitParseError, Limits, Rate, Swap, parse_b
 pub use death::ParentDeath;
 pub use env::{Env, EnvFileError, parse_env_file};
 pub use exec::{Exec, MAX_ARG_STRLEN};
+pub use landlock::{Access, Landlock, PathRule};
 pub use mask::Masks;
 pub use mount::{Attributes, Mount, MountKind, MountParseError, Propagation};
 pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError, UserNamespace};
@@ -102,6 +104,8 @@ pub struct Spec {
     pub disable_userns: Option<Origin>,
     /// What is covered in /proc and /sys of a root filesystem.
     pub masks: Masks,
+    /// What it may do with files and ports.
+    pub landlock: Landlock,
     /// What becomes of the box when the process that started it dies.
     pub parent_death: Setting<ParentDeath>,
     /// Whether a small init runs as PID 1, forwards signals and reaps orphans.
@@ -142,6 +146,7 @@ impl Spec {
             keyring: Setting::default_of(Namespace::Private),
             disable_userns: None,
             masks: Masks::default(),
+            landlock: Landlock::default(),
             parent_death: Setting::default_of(ParentDeath::Kill),
             init: None,
             start_timeout: None,

@@ -136,6 +136,19 @@ fn limits(spec: &Spec, found: &mut Violations) {
 }
 
 fn confinement(spec: &Spec, found: &mut Violations) {
+    for rule in &spec.landlock.paths {
+        let (path, origin) = (&rule.value.path, &rule.origin);
+        found.path(path, origin, "the path");
+        let fine = path.is_absolute() || spec.rootfs.is_none();
+        found.check(fine, origin, || {
+            "a path in a root filesystem of the box's own begins with /".to_owned()
+        });
+    }
+    if let Some(origin) = &spec.landlock.strict {
+        found.check(spec.landlock.any(), origin, || {
+            "there is nothing for Landlock to enforce".to_owned()
+        });
+    }
     for mask in &spec.masks.mask {
         let path = &mask.value;
         found.path(path, &mask.origin, "the path");

@@ -16,6 +16,7 @@ mod explain;
 mod hostile;
 mod init;
 mod keyring;
+mod landlock;
 mod leftovers;
 mod library;
 mod limits;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         hostile::tests(),
         init::tests(),
         keyring::tests(),
+        landlock::tests(),
         leftovers::tests(),
         library::tests(),
         limits::tests(),

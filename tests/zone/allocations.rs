@@ -197,6 +197,8 @@ fn facts(uid: u32) -> HostFacts {
         entropy: 0,
         user: None,
         keyctl: true,
+        landlock: 0,
+        devices: Vec::new(),
         cgroups: clonebox::CgroupFacts::default(),
         paths: clonebox::PathFacts::default(),
     }

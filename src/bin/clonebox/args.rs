@@ -180,12 +180,30 @@ pub(crate) struct Args {
     /// words of docker's
     #[argh(option)]
     pub(crate) security_opt: Vec<String>,
-    /// no user namespaces inside
+    /// files that may be read
+    #[argh(option)]
+    pub(crate) ll_ro: Vec<String>,
+    /// files that may be executed
+    #[argh(option)]
+    pub(crate) ll_exec: Vec<String>,
+    /// files that may be written
+    #[argh(option)]
+    pub(crate) ll_rw: Vec<String>,
+    /// TCP port to connect to
+    #[argh(option)]
+    pub(crate) ll_connect: Vec<String>,
+    /// TCP port to bind to
+    #[argh(option)]
+    pub(crate) ll_bind: Vec<String>,
+    /// no box if not all can be enforced
     #[argh(switch)]
-    pub(crate) disable_userns: bool,
+    pub(crate) ll_strict: bool,
     /// session keyring
     #[argh(option)]
     pub(crate) keyring: Option<String>,
+    /// no user namespaces inside
+    #[argh(switch)]
+    pub(crate) disable_userns: bool,
     /// outlive clonebox
     #[argh(switch)]
     pub(crate) survive: bool,

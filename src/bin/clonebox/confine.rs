@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The walls inside of a box: keyring, user namespaces, and docker's words for some of them.
+//! The walls inside of a box: Landlock, keyring, user namespaces, and docker's words for some of them.
 
 use std::path::{Path, PathBuf};
 
-use clonebox::{Namespace, Origin, Setting, Spec};
+use clonebox::{Access, Landlock, Namespace, Origin, PathRule, Setting, Spec};
 
 use crate::args::Args;
-use crate::convert::optional;
+use crate::convert::{optional, repeated};
 use crate::usage::UsageError;
 
 /// Reads the options.
 pub(crate) fn confine(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
+    spec.landlock = landlock(args)?;
     let keyring = optional("--keyring", args.keyring.as_deref(), |word| match word {
         "private" => Ok(Namespace::Private),
         "host" => Ok(Namespace::Host),
@@ -29,6 +30,29 @@ pub(crate) fn confine(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
             .map_err(|reason| UsageError::new(format!("{origin}: {reason}")))?;
     }
     Ok(())
+}
+
+fn landlock(args: &Args) -> Result<Landlock, UsageError> {
+    let mut paths = Vec::new();
+    for (option, words, access) in [
+        ("--ll-ro", &args.ll_ro, Access::Read),
+        ("--ll-exec", &args.ll_exec, Access::Execute),
+        ("--ll-rw", &args.ll_rw, Access::Write),
+    ] {
+        paths.extend(repeated(option, words, |path| {
+            Ok::<_, &str>(PathRule {
+                path: path.into(),
+                access,
+            })
+        })?);
+    }
+    let port = |word: &str| word.parse().map_err(|_| "expected a port, 0 to 65535");
+    Ok(Landlock {
+        paths,
+        connect: repeated("--ll-connect", &args.ll_connect, port)?,
+        bind: repeated("--ll-bind", &args.ll_bind, port)?,
+        strict: args.ll_strict.then(|| Origin::text("--ll-strict")),
+    })
 }
 
 /// A word of docker's or podman's. Those that turn off what clonebox does not do are accepted: the box is

@@ -27,7 +27,7 @@ mod words;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clonebox::{Command, Namespace, Outcome, Supervisor, Tty};
+use clonebox::{Command, Enforced, Namespace, Outcome, Supervisor, Tty};
 
 use args::Args;
 use convert::Options;
@@ -137,14 +137,24 @@ fn supervise(options: Options) -> Result<u8, Failure> {
             .write(&report::of(&outcome))
             .map_err(|error| Failure::Io("write the report", error))?;
     }
-    outcome.map(|(outcome, _)| outcome.exit_code())
+    outcome.map(|ended| ended.outcome.exit_code())
+}
+
+/// A box that has ended.
+#[derive(Debug)]
+struct Ended {
+    outcome: Outcome,
+    /// The mount points that were made in its root filesystem.
+    made: Vec<PathBuf>,
+    /// What Landlock has restricted.
+    landlock: Option<Enforced>,
 }
 
 fn start(
     spec: clonebox::Spec,
     supervisor: &Supervisor,
     timings: Option<Sink>,
-) -> Result<(Outcome, Vec<PathBuf>), Failure> {
+) -> Result<Ended, Failure> {
     let template = Command::from(spec).prepare()?;
     render::missed(template.plan().missed());
     let mut child = template.spawn()?;
@@ -157,5 +167,10 @@ fn start(
         .supervise(&mut child, render::notice)
         .map_err(|error| Failure::Io("wait for the box", error))?;
     render::out_of_memory(&outcome);
-    Ok((outcome, template.plan().makes().to_vec()))
+    let plan = template.plan();
+    Ok(Ended {
+        outcome,
+        made: plan.makes().to_vec(),
+        landlock: plan.landlock(),
+    })
 }

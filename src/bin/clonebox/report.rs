@@ -4,13 +4,11 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, RawFd};
-use std::path::PathBuf;
 
-use clonebox::Outcome;
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::descriptors::is_inherited;
+use crate::{Ended, Failure};
 
 /// A file that was opened before the box is started: what cannot be written is an error before
 /// anything is done, and needs no privilege afterwards.
@@ -46,14 +44,19 @@ impl Sink {
     }
 }
 
-/// The report about a box, with the mount points that were made in its root filesystem, or about a start that failed: then `exit_code` and `error`.
-pub(crate) fn of(outcome: &Result<(Outcome, Vec<PathBuf>), Failure>) -> String {
-    let report: Value = match outcome {
-        Ok((outcome, made)) => {
-            let mut report = outcome.to_json();
-            if !made.is_empty() {
-                let made = made.iter().map(|path| path.to_string_lossy());
+/// The report about a box, with the mount points that were `made` in its root filesystem and what `landlock`
+/// has restricted (`abi`, and the names of the `access`), or about a start that failed: then `exit_code` and
+/// `error`.
+pub(crate) fn of(ended: &Result<Ended, Failure>) -> String {
+    let report: Value = match ended {
+        Ok(ended) => {
+            let mut report = ended.outcome.to_json();
+            if !ended.made.is_empty() {
+                let made = ended.made.iter().map(|path| path.to_string_lossy());
                 report["made"] = made.collect();
+            }
+            if let Some(landlock) = ended.landlock {
+                report["landlock"] = json!({ "abi": landlock.abi, "access": landlock.names() });
             }
             report
         }

@@ -6,12 +6,18 @@
 )]
 
 use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use super::seccomp;
 
@@ -24,6 +30,13 @@ const SESSION: isize = -3;
 /// Answers a probe of this file: whether there is one of that name.
 pub(super) fn run(what: &str, words: &[OsString]) -> bool {
     match what {
+        "abstract" => {
+            let address = SocketAddr::from_abstract_name(words[0].as_bytes());
+            say(UnixStream::connect_addr(&address.expect("a name")));
+        }
+        "bind" => say(TcpListener::bind(("127.0.0.1", port(&words[0])))),
+        "connect" => say(TcpStream::connect(("127.0.0.1", port(&words[0])))),
+        "execute" => say(Command::new(&words[0]).args(&words[1..]).status()),
         "key" => println!("{}", key(&words[0])),
         "keys" => keys(&words[0]),
         "nest" => {
@@ -31,6 +44,14 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
             let result = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
             say(Errno::result(result).map_err(io::Error::from));
         }
+        "open" => words.iter().for_each(|path| say(File::open(path))),
+        "rename" => say(std::fs::rename(&words[0], &words[1])),
+        "signal" => {
+            let pid = words[0].to_str().and_then(|word| word.parse().ok());
+            let pid = Pid::from_raw(pid.expect("a process id"));
+            say(kill(pid, None).map_err(io::Error::from));
+        }
+        "truncate" => say(File::options().write(true).truncate(true).open(&words[0])),
         "with-key" => {
             add_key(&words[0], &words[1]);
             become_program(&words[2..])
@@ -39,6 +60,10 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
             let errno = port(&words[0]);
             seccomp::refuse(libc::SYS_keyctl, errno.into());
             become_program(&words[1..])
+        }
+        "without-landlock" => {
+            seccomp::refuse(libc::SYS_landlock_create_ruleset, libc::ENOSYS);
+            become_program(words)
         }
         _ => return false,
     }

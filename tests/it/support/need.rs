@@ -36,6 +36,8 @@ pub(crate) enum Need {
     Limits,
     /// The kernel executes a descriptor where there is no /dev/fd: TOMOYO of Linux 5.10 looks it up.
     Execveat,
+    /// The kernel's Landlock restricts all that it ever did (6, since Linux 6.12).
+    Landlock,
     /// The kernel keeps keys, and nobody forbids them.
     Keys,
     /// The kernel enters a time namespace at execve(2).
@@ -57,7 +59,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 18] = [
+const ALL: [(Need, &str); 19] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -67,6 +69,7 @@ const ALL: [(Need, &str); 18] = [
     (Need::Clone3, "clone3"),
     (Need::Limits, "limits"),
     (Need::Execveat, "execveat"),
+    (Need::Landlock, "landlock"),
     (Need::Keys, "keys"),
     (Need::TimeNamespace, "timens"),
     (Need::Strace, "strace"),
@@ -139,6 +142,18 @@ impl Need {
                     nix::errno::Errno::last() == nix::errno::Errno::EINVAL,
                     "clone3(2) is missing or filtered",
                 )
+            }
+            Self::Landlock => {
+                // SAFETY: with this flag, LANDLOCK_CREATE_RULESET_VERSION, the call takes no memory.
+                let abi = unsafe {
+                    libc::syscall(
+                        libc::SYS_landlock_create_ruleset,
+                        std::ptr::null::<u8>(),
+                        0,
+                        1,
+                    )
+                };
+                when(abi >= 6, "the kernel's Landlock is older than 6")
             }
             Self::Keys => {
                 // SAFETY: KEYCTL_GET_KEYRING_ID takes numbers.

@@ -7,18 +7,18 @@ use std::path::Path;
 use std::thread;
 
 use clonebox::{
-    Command, Hierarchy, HostFacts, Mount, MountFacts, Namespace, Origin, ParentDeath, PathFacts,
-    Redirect, Resource, Rlimit, Rootfs, Setting, SourceKind, Spec, Stdio, Template, TimeOffset,
-    Tty, User, UserNamespace, Writes,
+    Access, Command, Hierarchy, HostFacts, Mount, MountFacts, Namespace, Origin, ParentDeath,
+    PathFacts, PathRule, Redirect, Resource, Rlimit, Rootfs, Setting, SourceKind, Spec, Stdio,
+    Template, TimeOffset, Tty, User, UserNamespace, Writes,
 };
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::filter;
 use super::harness::Test;
-use super::need::Need::{self, Box, Limits, Ptmx, Root, Seccomp, TimeNamespace, Userns};
+use super::need::Need::{self, Box, Landlock, Limits, Ptmx, Root, Seccomp, TimeNamespace, Userns};
 
 /// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
-pub(crate) const CALLS: [&str; 47] = [
+pub(crate) const CALLS: [&str; 50] = [
     "capset",
     "chdir",
     "close",
@@ -36,6 +36,9 @@ pub(crate) const CALLS: [&str; 47] = [
     "getpid",
     "ioctl",
     "keyctl",
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
     "mkdirat",
     "mknodat",
     "mount",
@@ -87,7 +90,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 17] = [
+pub(crate) static RECIPES: [Recipe; 18] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -232,6 +235,25 @@ pub(crate) static RECIPES: [Recipe; 17] = [
             spec.mounts.push(asked(Mount::tmpfs("/tmp")));
         },
         facts: |facts| facts.paths = paths(1),
+    },
+    Recipe {
+        name: "a_box_with_landlock",
+        needs: &[Box, Landlock],
+        situation: nothing,
+        spec: |spec, program| {
+            spec.landlock.paths = vec![
+                asked(PathRule {
+                    path: program.to_owned(),
+                    access: Access::Execute,
+                }),
+                asked(PathRule {
+                    path: "/".into(),
+                    access: Access::Read,
+                }),
+            ];
+            spec.landlock.connect.push(asked(443));
+        },
+        facts: |facts| facts.landlock = 7,
     },
     Recipe {
         name: "a_box_with_a_root_filesystem_that_sees_its_limits",
