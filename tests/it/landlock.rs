@@ -220,6 +220,17 @@ tests! {
         clonebox(&[]).succeeds().says_nothing_else();
     }
 
+    fn what_this_kernel_cannot_enforce_is_told_and_the_rest_holds() needs [Box] {
+        let place = Place::new();
+        let ran = place.run(&[], &["open", &place.path("a")]).succeeds();
+        // SAFETY: with this flag, LANDLOCK_CREATE_RULESET_VERSION, the call takes no memory.
+        match unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, 1) } {
+            ..=0 => ran.prints("fine\n").complains("the kernel has no Landlock, or a filter forbids it"),
+            abi @ 1..=5 => ran.prints("EACCES\n").complains(&format!("the kernel has Landlock {abi}, which does not ")),
+            _ => ran.prints("EACCES\n").says_nothing_else(),
+        };
+    }
+
     fn bad_rules_are_refused() needs [] {
         for (options, reason) in [
             (&["--ll-connect", "http"][..], "--ll-connect http: expected a port, 0 to 65535\n"),
