@@ -77,3 +77,16 @@ pub(super) fn pairs(variables: &Variables<'_>) -> Vec<CString> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_documented() {
+        let page = include_str!("../../docs/walls.md");
+        for name in OF_THE_HOST.into_iter().chain(["LD_*", "SUDO_*"]) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
