@@ -3,13 +3,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::{Cgroup, Directory, remove};
@@ -44,11 +44,12 @@ impl Cgroup {
         };
         for group in &plan.groups {
             let asked = group.files.first();
-            let (directory, parent) =
-                Directory::make_in_parent(group, name).map_err(|error| MakeError {
-                    file: error.file.or_else(|| asked.cloned()),
-                    ..error
-                })?;
+            let blame = |error: MakeError| MakeError {
+                file: error.file.or_else(|| asked.cloned()),
+                ..error
+            };
+            let parent = parent(group).map_err(blame)?;
+            let directory = Directory::make_in(group, &parent, name).map_err(blame)?;
             // From here on it is removed if something goes wrong.
             made.directories.push(directory);
             if let Some(directory) = made.directories.last() {
@@ -140,35 +141,26 @@ fn inherit_cpuset(above: &Path, path: &Path) -> Result<(), MakeError> {
     Ok(())
 }
 
-/// One write(2): what the kernel makes a limit of is not written in pieces.
 fn write(path: &Path, text: &str) -> Result<(), Errno> {
-    let file = open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    write_in(AT_FDCWD, path, text)
+}
+
+/// One write(2): what the kernel makes a limit of is not written in pieces.
+fn write_in(directory: impl AsFd, name: &Path, text: &str) -> Result<(), Errno> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    let file = openat(directory, name, flags, Mode::empty())?;
     nix::unistd::write(&file, text.as_bytes()).map(drop)
 }
 
 impl Directory {
-    /// Makes it, and what is above it, which another box that ends may take away in between.
-    fn make_in_parent(group: &CgroupGroup, name: &str) -> Result<(Self, PathBuf), MakeError> {
-        for _ in 0..TRIES {
-            let parent = parent(group)?;
-            remove::sweep(&parent);
-            match Self::make(group, &parent, name) {
-                Err(error) if error.errno == Errno::ENOENT && group.own_parent => {}
-                made => return made.map(|made| (made, parent)),
-            }
-        }
-        Err(cannot("find a place for cgroups".to_owned())(
-            io::Error::from_raw_os_error(libc::ENOENT),
-        ))
-    }
-
-    fn make(group: &CgroupGroup, parent: &Path, name: &str) -> Result<Self, MakeError> {
+    fn make_in(group: &CgroupGroup, parent: &Path, name: &str) -> Result<Self, MakeError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        remove::sweep(parent);
         let mut last = io::Error::from_raw_os_error(libc::EEXIST);
         let mut path = parent.to_owned();
         for _ in 0..TRIES {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            path = parent.join(format!("{name}-{}-{count}", std::process::id()));
+            path = parent.join(super::name(name, std::process::id(), count));
             match fs::DirBuilder::new().mode(0o755).create(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -184,7 +176,6 @@ impl Directory {
                         unified: group.unified,
                         controllers: group.controllers.clone(),
                         path,
-                        own_parent: group.own_parent,
                         lock,
                     });
                 }
@@ -210,10 +201,12 @@ impl Directory {
             inherit_cpuset(parent, &self.path)?;
         }
         for file in &group.files {
-            write(&self.path.join(&file.name), &file.value).map_err(|errno| MakeError {
-                action: format!("set {} to {}", file.name, file.value),
-                errno,
-                file: Some(file.clone()),
+            write_in(&*self.lock, Path::new(&file.name), &file.value).map_err(|errno| {
+                MakeError {
+                    action: format!("set {} to {}", file.name, file.value),
+                    errno,
+                    file: Some(file.clone()),
+                }
             })?;
         }
         Ok(())

@@ -26,8 +26,6 @@ struct Directory {
     unified: bool,
     controllers: Vec<&'static str>,
     path: PathBuf,
-    /// The directory above is removed with the last one in it.
-    own_parent: bool,
     lock: Flock<File>,
 }
 
@@ -43,5 +41,45 @@ impl Cgroup {
     /// The files to which a process writes `0` to enter, one for each cgroup, in the plan's order.
     pub(crate) fn doors(&self) -> nix::Result<Vec<OwnedFd>> {
         self.directories.iter().map(Directory::door).collect()
+    }
+}
+
+/// What marks a cgroup as one of ours, wherever it is made.
+const MARK: &str = ".clonebox";
+
+/// The name of the cgroup of a box: no other has it at the same time.
+fn name(of_box: &str, process: u32, count: u32) -> String {
+    format!("{of_box}-{process}-{count}{MARK}")
+}
+
+/// Whether it is a name that [`name`] gives.
+fn is_ours(name: &str) -> bool {
+    let Some(numbered) = name.strip_suffix(MARK) else {
+        return false;
+    };
+    let mut parts = numbered.rsplitn(3, '-');
+    let mut number = || parts.next().is_some_and(|part| part.parse::<u32>().is_ok());
+    number() && number() && parts.next().is_some_and(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_ours_are_swept() {
+        assert!(is_ours(&name("brave-otter-1", 12, 0)));
+        for other in [
+            "docker",
+            "a-1-2",
+            "a-b-c.clonebox",
+            "1-2.clonebox",
+            "-1-2.clonebox",
+            "a-1-b.clonebox",
+            "a-1-2clonebox",
+            "clonebox",
+        ] {
+            assert!(!is_ours(other), "{other}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Cgroup, Directory};
+use super::{Cgroup, Directory, is_ours};
 
 /// How long processes that were killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,8 +19,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 impl Cgroup {
     /// Kills whoever is still in them, and removes them. To be called when the box's first process has
     /// ended.
-    pub(crate) fn remove(self) {
-        for directory in &self.directories {
+    pub(crate) fn remove(mut self) {
+        for directory in self.directories.drain(..) {
             directory.clear();
         }
     }
@@ -31,19 +31,11 @@ impl Drop for Cgroup {
         for directory in &self.directories {
             // One that is not empty stays: whoever sweeps later finds it.
             let _ = fs::remove_dir(&directory.path);
-            directory.leave_parent();
         }
     }
 }
 
 impl Directory {
-    /// Removes the directory above if it is ours and nobody else is in it.
-    fn leave_parent(&self) {
-        if let Some(parent) = self.path.parent().filter(|_| self.own_parent) {
-            let _ = fs::remove_dir(parent);
-        }
-    }
-
     /// Kills and removes until it is gone.
     fn clear(&self) {
         let deadline = Instant::now() + PATIENCE;
@@ -83,32 +75,13 @@ pub(super) fn sweep(parent: &Path) {
         return;
     };
     for entry in entries.flatten() {
-        let path = entry.path();
-        let ours = entry.file_type().is_ok_and(|kind| kind.is_dir()) && is_ours(&path);
-        // Held, it is not one that is just being made.
-        if ours && let Ok(_lock) = Directory::hold(&path) {
-            let _: io::Result<()> = fs::remove_dir(&path);
+        if !entry.file_name().to_str().is_some_and(is_ours) {
+            continue;
         }
-    }
-}
-
-/// Whether a name is one that this program gives: `NAME-PID-COUNT`.
-fn is_ours(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let mut parts = name.unwrap_or_default().rsplitn(3, '-');
-    let mut number = || parts.next().is_some_and(|part| part.parse::<u32>().is_ok());
-    number() && number() && parts.next().is_some_and(|name| !name.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_ours_are_swept() {
-        assert!(is_ours(Path::new("/x/brave-otter-1-12-0")));
-        for other in ["/x/docker", "/x/a-b-c", "/x/1-2", "/x/-1-2", "/x/a-1-b"] {
-            assert!(!is_ours(Path::new(other)), "{other}");
+        let path = entry.path();
+        // Held, it is not one that is just being made.
+        if let Ok(_lock) = Directory::hold(&path) {
+            let _: io::Result<()> = fs::remove_dir(&path);
         }
     }
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a box has used of its limits.
 
-use std::fs;
 use std::time::Duration;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::read;
 
 use super::{Cgroup, Directory};
 
@@ -43,18 +46,23 @@ impl Cgroup {
 }
 
 impl Directory {
-    fn text(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.path.join(name)).ok()
+    /// What a file says, which the kernel tells in one read(2).
+    fn text<'a>(&self, name: &str, buffer: &'a mut [u8; 4096]) -> Option<&'a str> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(&*self.lock, name, flags, Mode::empty()).ok()?;
+        let length = read(&file, buffer).ok()?;
+        str::from_utf8(buffer.get(..length)?).ok()
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        self.text(name)?.trim().parse().ok()
+        let mut buffer = [0; 4096];
+        self.text(name, &mut buffer)?.trim().parse().ok()
     }
 
     /// A number in a file of names and numbers.
     fn field(&self, file: &str, name: &str) -> Option<u64> {
-        let text = self.text(file)?;
-        let mut lines = text.lines();
+        let mut buffer = [0; 4096];
+        let mut lines = self.text(file, &mut buffer)?.lines();
         lines.find_map(|line| {
             line.strip_prefix(name)?
                 .strip_prefix(' ')?

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Looking where limits can be set: proc_pid_mountinfo(5), proc_pid_cgroup(5).
+//! Looking where limits can be set: cgroups(7), proc_pid_mountinfo(5), proc_pid_cgroup(5).
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 
 use super::paths::unescape;
-use crate::plan::{CgroupFacts, Hierarchy};
+use crate::plan::{CgroupFacts, Hierarchy, cgroup_controllers};
 use crate::spec::Spec;
 
 /// What version 1 calls otherwise.
@@ -18,25 +18,86 @@ const KNOWN: [&str; 8] = [
     "cpu", "cpuset", "hugetlb", "io", "memory", "misc", "pids", "rdma",
 ];
 
+/// Where a hierarchy of version 2 is mounted everywhere, and below it each of version 1.
+const USUAL: &str = "/sys/fs/cgroup";
+
 /// The hierarchies of cgroups; none are looked for if no limit is asked for.
 pub(super) fn gather(spec: &Spec) -> CgroupFacts {
-    let unified = spec.rootfs.is_some()
-        && statfs("/sys/fs/cgroup")
-            .is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC);
+    let unified = spec.rootfs.is_some() && is(Path::new(USUAL), CGROUP2_SUPER_MAGIC);
     if !spec.limits.any() {
         return CgroupFacts {
             unified,
             ..CgroupFacts::default()
         };
     }
-    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let root = nix::unistd::geteuid().is_root();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let lines = table.split(|&byte| byte == b'\n');
+    // Others make their cgroups near their own, and of how much of a hierarchy is mounted only the table
+    // of mounts tells.
+    let usual = root.then(|| usual(&cgroup_controllers(&spec.limits), &own));
     CgroupFacts {
         unified,
-        root: nix::unistd::geteuid().is_root(),
-        hierarchies: lines.filter_map(|line| hierarchy(line, &own)).collect(),
+        root,
+        hierarchies: usual.flatten().unwrap_or_else(|| mounted(&own)),
     }
+}
+
+/// The hierarchies that have these controllers, if they are in the usual place: the table of mounts costs a
+/// microsecond a mount to read.
+fn usual(controllers: &[&str], own: &str) -> Option<Vec<Hierarchy>> {
+    let root = Path::new(USUAL);
+    let mut found: Vec<Hierarchy> = Vec::with_capacity(controllers.len());
+    if is(root, CGROUP2_SUPER_MAGIC) {
+        found.push(Hierarchy {
+            unified: true,
+            mount: root.to_owned(),
+            controllers: controllers_of_unified(root),
+            ..Hierarchy::default()
+        });
+    }
+    for line in own.lines() {
+        let names = line.split(':').nth(1)?;
+        let here = controllers_of(names);
+        let wanted = here.iter().any(|name| controllers.contains(&name.as_str()));
+        let mount = root.join(names);
+        if wanted && is(&mount, CGROUP_SUPER_MAGIC) {
+            found.push(Hierarchy {
+                mount,
+                names: names.to_owned(),
+                controllers: here,
+                ..Hierarchy::default()
+            });
+        }
+    }
+    let has = |wanted: &&str| {
+        let mut all = found.iter().flat_map(|one| &one.controllers);
+        all.any(|has| has == wanted)
+    };
+    controllers.iter().all(has).then_some(found)
+}
+
+fn is(path: &Path, kind: FsType) -> bool {
+    statfs(path).is_ok_and(|found| found.filesystem_type() == kind)
+}
+
+fn controllers_of_unified(mount: &Path) -> Vec<String> {
+    let list = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The controllers in a list of version 1.
+fn controllers_of(list: &str) -> Vec<String> {
+    let names = list.split(',');
+    let names = names.map(|name| if name == BLKIO { "io" } else { name });
+    let known = names.filter(|name| KNOWN.contains(name));
+    known.map(str::to_owned).collect()
+}
+
+/// The hierarchies in the table of mounts.
+fn mounted(own: &str) -> Vec<Hierarchy> {
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let lines = table.split(|&byte| byte == b'\n');
+    lines.filter_map(|line| hierarchy(line, own)).collect()
 }
 
 /// The hierarchy that a line of the mount table is about, if it is about one.
@@ -47,19 +108,19 @@ fn hierarchy(line: &[u8], own: &str) -> Option<Hierarchy> {
     let root = unescape(words.get(3)?);
     let mount = PathBuf::from(OsStr::from_bytes(&mount));
     let options = std::str::from_utf8(words.get(separator + 3)?).ok()?;
-    let unified = match *words.get(separator + 1)? {
-        b"cgroup2" => true,
-        b"cgroup" => false,
+    let (unified, kind) = match *words.get(separator + 1)? {
+        b"cgroup2" => (true, CGROUP2_SUPER_MAGIC),
+        b"cgroup" => (false, CGROUP_SUPER_MAGIC),
         _ => return None,
     };
+    // Something else may cover it.
+    if !is(&mount, kind) {
+        return None;
+    }
     let controllers = if unified {
-        let list = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
-        list.split_whitespace().map(str::to_owned).collect()
+        controllers_of_unified(&mount)
     } else {
-        let names = options.split(',');
-        let names = names.map(|name| if name == BLKIO { "io" } else { name });
-        let known = names.filter(|name| KNOWN.contains(name));
-        known.map(str::to_owned).collect()
+        controllers_of(options)
     };
     // ID:CONTROLLERS:PATH, the controllers empty for version 2.
     let own = own.lines().find_map(|line| {

@@ -43,8 +43,6 @@ pub(crate) struct Group {
     pub(crate) mount: PathBuf,
     /// Where it is made: the first of these that can be used, below the root.
     pub(crate) parents: Vec<PathBuf>,
-    /// The directory above is ours, and goes with the last box in it.
-    pub(crate) own_parent: bool,
     /// What version 1 calls its hierarchy.
     pub(crate) names: String,
     /// The controllers that it needs.
@@ -64,12 +62,9 @@ pub(crate) struct File {
 impl fmt::Display for Group {
     /// A line for the directory, one for each file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parent = self
-            .parents
-            .first()
-            .map_or(Path::new("/"), PathBuf::as_path);
-        let directory = self.mount.join(parent);
-        writeln!(f, "     mkdir {}/<box>", directory.display())?;
+        let parent = self.parents.first().map_or(Path::new(""), PathBuf::as_path);
+        let directory = self.mount.join(parent).join("<box>");
+        writeln!(f, "     mkdir {}", directory.display())?;
         for file in &self.files {
             let text = format!("{} = {}", file.name, file.value);
             writeln!(f, "       {text:<54} {}", file.origin)?;
@@ -84,6 +79,17 @@ struct Wanted<'a> {
     origin: &'a Origin,
     unified: Option<(String, String)>,
     legacy: Option<Vec<(String, String)>>,
+}
+
+/// The controllers that limits need, by their names on version 2.
+pub(crate) fn controllers(limits: &Limits) -> Vec<&'static str> {
+    let mut all: Vec<&str> = Vec::new();
+    for wanted in wanted(limits) {
+        if !all.contains(&wanted.controller) {
+            all.push(wanted.controller);
+        }
+    }
+    all
 }
 
 /// Decides where each limit is set, and which ones cannot be, if that is all right.
@@ -153,7 +159,6 @@ fn place(
             mount: mount.clone(),
             names: names.clone(),
             parents: parents(spec, facts, own),
-            own_parent: spec.limits.parent.is_none() && facts.root,
             controllers: Vec::new(),
             files: Vec::new(),
         });
@@ -175,13 +180,13 @@ fn place(
     Ok(())
 }
 
-/// Where cgroups are made: for root in one of our own at the top, for others in what has been delegated
-/// to them, their own or the one above it.
+/// Where cgroups are made: for root at the top, for others in what has been delegated to them, their own
+/// or the one above it. One of our own in between would take as long to make and remove as the box's.
 fn parents(spec: &Spec, facts: &CgroupFacts, own: &Path) -> Vec<PathBuf> {
     let relative = |path: &Path| path.strip_prefix("/").unwrap_or(path).to_owned();
     match &spec.limits.parent {
         Some(parent) => vec![relative(&parent.value)],
-        None if facts.root => vec![PathBuf::from("clonebox")],
+        None if facts.root => vec![PathBuf::new()],
         None => {
             let above = own.parent().unwrap_or(own);
             vec![relative(own), relative(above)]

@@ -50,7 +50,9 @@ pub use facts::{CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, Source
 pub use step::{Plan, PlannedStep};
 
 pub(crate) use call::{quoted, quoted_bare};
-pub(crate) use cgroup::{Cgroups, File as CgroupFile, Group as CgroupGroup};
+pub(crate) use cgroup::{
+    Cgroups, File as CgroupFile, Group as CgroupGroup, controllers as cgroup_controllers,
+};
 pub(crate) use landlock::DEVICES;
 pub(crate) use signal::name as signal_name;
 pub(crate) use step::{Role, Step, Terminal, slot};

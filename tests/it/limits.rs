@@ -8,9 +8,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::support::clonebox::{Clonebox, run};
+use crate::support::clonebox::{Clonebox, binary, run};
 use crate::support::files;
-use crate::support::{processes, run_probe, tests};
+use crate::support::{probe, processes, run_probe, tests};
 
 /// Longer than the kernel takes to end what was killed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -180,6 +180,29 @@ tests! {
         }
         running.end();
         assert!(left(&name).is_empty(), "{:?}", left(&name));
+    }
+
+    fn the_cgroups_of_others_are_left_alone() needs [Limits, Root] {
+        let usual = PathBuf::from("/sys/fs/cgroup");
+        let memory = Some(usual.join("memory")).filter(|memory| memory.is_dir()).unwrap_or(usual);
+        // Nobody is in it, and nobody holds it.
+        let other = memory.join(format!("{}-1-2", name("other")));
+        fs::create_dir(&other).expect("root makes cgroups");
+        let ran = run(["-m", "64m", "--", "/bin/true"]);
+        fs::remove_dir(&other).expect("it is still there");
+        ran.succeeds();
+    }
+
+    fn limits_are_found_wherever_cgroups_are_mounted() needs [Limits, Root] {
+        let directory = files::directory();
+        let usual = PathBuf::from("/sys/fs/cgroup");
+        let memory = Some(usual.join("memory")).filter(|memory| memory.is_dir());
+        let moved = format!("{}:{}", memory.as_ref().unwrap_or(&usual).display(), directory.path().display());
+        let host = ["--cap-add", "ALL", "--tmpfs", "/sys/fs/cgroup"];
+        let (binary, probe) = (binary(), probe::path());
+        let inner = ["--", &binary.to_string_lossy(), "-m", "24m", "--", &probe, "__probe", "eat", "200"];
+        Clonebox::new().args(["-v", &moved]).args(host).args(inner).run().exits_with(137).complains("out of memory");
+        Clonebox::new().args(host).args(inner).run().exits_with(125).complains("there is no memory controller here");
     }
 
     fn a_controller_that_is_not_there_is_named() needs [Limits] {
