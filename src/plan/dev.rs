@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::exec::c_string;
-use super::path::{self, LOOK_UP, Links, close, enter, make_directory, openat};
+use super::path::{self, Links, close, enter, make_directory};
 use super::step::{Steps, slot};
 use super::{tree, tty};
 use crate::spec::{Dev, Namespace, Origin};
@@ -65,6 +65,7 @@ fn minimal(draft: &Draft<'_>, origin: &Origin, steps: &mut Steps) {
     );
     steps.push(origin, "mount a tmpfs on /dev", call);
     path::open(draft, origin, &[b"dev"], Links::None, slot::DEV, steps);
+    enter(origin, slot::DEV, "/dev", steps);
     for (name, major, minor) in DEVICES {
         device(draft, origin, name, (major, minor), steps);
     }
@@ -132,7 +133,7 @@ fn device(
     close(origin, slot::TREE, steps);
 }
 
-/// A filesystem on a directory of /dev, which is ours.
+/// A filesystem on a directory of /dev, which is ours and the current one: no link can be in the way.
 fn inside(
     origin: &Origin,
     name: &'static CStr,
@@ -144,13 +145,8 @@ fn inside(
     let shown = name.to_string_lossy();
     let make = make_directory(slot::DEV, name.to_bytes(), 0o755);
     steps.push(origin, format!("make /dev/{shown}"), make);
-    let open = openat(slot::DEV, name.to_bytes(), LOOK_UP | libc::O_DIRECTORY);
-    let action = format!("find /dev/{shown}");
-    steps.push(origin, action, open.save(slot::TARGET));
-    enter(origin, slot::TARGET, &format!("/dev/{shown}"), steps);
-    close(origin, slot::TARGET, steps);
     let data = (!data.is_empty()).then(|| c_string(data.into_bytes()).into());
-    let call = tree::mount(Some(kind), c".", Some(kind), flags, data);
+    let call = tree::mount(Some(kind), name, Some(kind), flags, data);
     let kind = kind.to_string_lossy();
     steps.push(origin, format!("mount {kind} on /dev/{shown}"), call);
 }
