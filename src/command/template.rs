@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::stdio::Stdio;
 use crate::error::Error;
-use crate::launch::{Failure, launch, refuse_clone3};
+use crate::launch::{Failure, launch, refuse_clone3, sealed_init};
 use crate::plan::{HostFacts, Plan, compile};
 use crate::spec::{Setting, Spec};
 use crate::supervise::Child;
@@ -22,17 +22,27 @@ pub struct Template {
     facts: Arc<HostFacts>,
     plan: Arc<Plan>,
     stdio: [Stdio; 3],
+    /// Our program for the plan's role: sealed, so that all launches can have the same.
+    init: Option<Arc<OwnedFd>>,
 }
 
 impl Template {
     pub(super) fn new(spec: Spec, stdio: [Stdio; 3]) -> Result<Self, Error> {
         let facts = HostFacts::gather(&spec);
         let plan = compile(&spec, &facts).map_err(|violations| Error::violations(&violations))?;
+        let init = match plan.role {
+            None => None,
+            Some(_) => {
+                let cannot = |errno| Error::parent("make the init ready", errno);
+                Some(Arc::new(sealed_init().map_err(cannot)?))
+            }
+        };
         Ok(Self {
             spec: Arc::new(spec),
             facts: Arc::new(facts),
             plan: Arc::new(plan),
             stdio,
+            init,
         })
     }
 
@@ -60,14 +70,15 @@ impl Template {
         };
         let ends = [open(0)?, open(1)?, open(2)?];
         let streams = [0, 1, 2].map(|stream: usize| ends[stream].child.as_ref().map(AsFd::as_fd));
-        let (plan, started) = match launch(&self.plan, streams) {
+        let init = self.init.as_deref().map(AsFd::as_fd);
+        let (plan, started) = match launch(&self.plan, streams, init) {
             // clone3(2) is missing, or older than a flag, or a filter that cannot look into its
             // arguments forbids it: clone(2) then has the last word.
             Err(Failure::Clone(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL))
                 if self.plan.clone.clone3 =>
             {
                 let plan = self.plan_without_clone3()?;
-                let started = launch(&plan, streams);
+                let started = launch(&plan, streams, init);
                 if !matches!(started, Err(Failure::Clone(_))) {
                     refuse_clone3();
                 }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::handover::Handover;
-use super::init::{self, InitReport};
+use super::init::InitReport;
 use super::memory::Memory;
 use super::outcome::{Failure, Timings};
 use super::pty::Pty;
@@ -57,6 +57,7 @@ impl Frame {
     pub(super) fn new(
         plan: &Arc<Plan>,
         streams: [Option<BorrowedFd<'_>>; 3],
+        init: Option<BorrowedFd<'_>>,
     ) -> Result<(Self, Ends), Failure> {
         let cannot = |action| move |errno| Failure::Parent(action, errno);
         let memory = Memory::take().map_err(cannot("map memory for the child"))?;
@@ -82,7 +83,9 @@ impl Frame {
         frame
             .supply_parent()
             .map_err(cannot("open the parent's pidfd"))?;
-        let init = frame.supply_init().map_err(cannot("make the init ready"))?;
+        let init = frame
+            .supply_init(init)
+            .map_err(cannot("make the init ready"))?;
         let cgroup = frame.supply_cgroup()?;
         frame.supply_words();
         let ends = Ends { ptmx, init, cgroup };
@@ -103,6 +106,17 @@ impl Frame {
         self.shared().set_slot(slot, number as usize);
         self.kept.push(fd);
         Ok(number)
+    }
+
+    /// Puts a descriptor that outlives the launch into a slot.
+    fn lend(&mut self, slot: Slot, fd: BorrowedFd<'_>) -> nix::Result<()> {
+        match self.plan.numbers.above() {
+            Some(floor) if fd.as_raw_fd() < floor => self.supply(slot, above(fd, floor)?).map(drop),
+            _ => {
+                self.shared().set_slot(slot, fd.as_raw_fd() as usize);
+                Ok(())
+            }
+        }
     }
 
     /// Streams come with any number. One below 3 would be overwritten by the redirection of another.
@@ -153,12 +167,10 @@ impl Frame {
         Ok(())
     }
 
-    fn supply_init(&mut self) -> nix::Result<Option<InitReport>> {
-        if self.plan.role.is_none() {
-            return Ok(None);
-        }
+    fn supply_init(&mut self, init: Option<BorrowedFd<'_>>) -> nix::Result<Option<InitReport>> {
+        let Some(init) = init else { return Ok(None) };
         let (report, theirs) = InitReport::pipe()?;
-        self.supply(slot::INIT, init::sealed()?)?;
+        self.lend(slot::INIT, init)?;
         self.supply(slot::INIT_REPORT, theirs)?;
         Ok(Some(report))
     }

@@ -19,16 +19,17 @@ use crate::pidfd::{WaitStatus, kill, wait_for};
 use crate::plan::{Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
-/// Runs a plan. `streams` are those that the plan wants supplied.
+/// Runs a plan. `streams` are those that the plan wants supplied, `init` is the program for its role.
 pub(crate) fn launch(
     plan: &Arc<Plan>,
     streams: [Option<BorrowedFd<'_>>; 3],
+    init: Option<BorrowedFd<'_>>,
 ) -> Result<Started, Failure> {
     // A time that no clock will show is none.
     let deadline = plan
         .start_timeout
         .and_then(|timeout| Instant::now().checked_add(timeout));
-    let (frame, ends) = Frame::new(plan, streams)?;
+    let (frame, ends) = Frame::new(plan, streams, init)?;
     let Ends {
         ptmx,
         mut init,
