@@ -10,6 +10,7 @@
 //! `CLONEBOX_MUSL` names a clonebox that was built for the musl target, to be measured as well.
 
 mod contenders;
+mod mounts;
 mod support;
 
 use std::fs;
@@ -33,8 +34,13 @@ const SLEEP: &[u8] = b"\xb8\x22\0\0\0\x0f\x05";
 const SLEEP: &[u8] = b"\x28\x09\x80\xd2\x01\0\0\xd4";
 
 const ROUNDS: usize = 1500;
-/// Runtimes that take tens of milliseconds need no statistics: one of them for so many rounds.
-const SLOW_EVERY: usize = 15;
+/// With a root filesystem, and so many mounts in the table, in this order: they are added.
+const LOADS: [Load; 3] = [Load::mounts(20), Load::mounts(200), Load::mounts(2000)];
+const SMALL_LOADS: [Load; 3] = [Load::mounts(20), Load::mounts(30), Load::mounts(40)];
+const ROUNDS_WITH_MOUNTS: usize = 450;
+/// Runtimes that take tens of milliseconds need no statistics: they are measured so often, in the rounds that
+/// come at equal distances.
+const SLOW_ROUNDS: usize = 100;
 
 fn main() -> Result {
     let mode = Mode::read();
@@ -45,23 +51,36 @@ fn main() -> Result {
     if let Err(missing) = support::can_make_boxes(target.exit()) {
         return skip(&missing);
     }
-    contenders::own_mounts()?;
     let dir = tempfile::tempdir()?;
+    let mut mounts = contenders::own_mounts(dir.path())?;
     let (mut contenders, missing) = contenders::all(target.exit(), dir.path())?;
     for (name, why) in missing {
         writeln!(stdout(), "skipped: {name}: {why}")?;
     }
-    let rounds = if mode.is_test() { 2 } else { ROUNDS };
-    let measured = measure(&mut contenders, rounds, dir.path())?;
+    let test = mode.is_test();
+    let (rounds, loads) = if test {
+        (2, &SMALL_LOADS)
+    } else {
+        (support::rounds(ROUNDS), &LOADS)
+    };
+    let mut measured = of_host(&contenders, dir.path())?;
+    measure(&mut contenders, Load::default(), rounds, &mut measured)?;
+    contenders.retain(|contender| contender.has_root());
+    for &load in loads {
+        mounts.fill(load.mounts)?;
+        let rounds = rounds.min(ROUNDS_WITH_MOUNTS);
+        measure(&mut contenders, load, rounds, &mut measured)?;
+    }
     if let Mode::Measure(dir) = mode {
         measured.write(&dir.join("command.csv"))?;
         return results::render(&dir);
     }
-    for contender in &contenders {
-        let us = measured
-            .median(Load::default(), contender.name)
-            .unwrap_or(0.0);
-        writeln!(stdout(), "{:<14} {us:>9.0} µs", contender.name)?;
+    for (name, _) in [verdict::COMMAND, verdict::IN_ROOT].concat() {
+        for load in measured.loads() {
+            if let Some(us) = measured.median(load, name) {
+                writeln!(stdout(), "{name:<16} {us:>9.0} µs  {load}")?;
+            }
+        }
     }
     for (build, _) in contenders::builds() {
         let kib = measured.fact(&verdict::resident(build)).unwrap_or("?");
@@ -70,8 +89,8 @@ fn main() -> Result {
     Ok(())
 }
 
-/// All contenders in turn.
-fn measure(contenders: &mut [Contender], rounds: usize, dir: &Path) -> Result<Measured> {
+/// What is known before anything is measured.
+fn of_host(contenders: &[Contender], dir: &Path) -> Result<Measured> {
     let mut facts = support::host::facts();
     facts.extend(contenders::facts());
     facts.extend(contenders.iter().filter_map(|one| one.fact.clone()));
@@ -81,20 +100,30 @@ fn measure(contenders: &mut [Contender], rounds: usize, dir: &Path) -> Result<Me
         let kib = resident_kib(&program, &sleeper)?;
         facts.push((verdict::resident(build), kib.to_string()));
     }
-    let mut measured = Measured::of_host(facts);
+    Ok(Measured::of_host(facts))
+}
+
+/// All contenders in turn.
+fn measure(
+    contenders: &mut [Contender],
+    load: Load,
+    rounds: usize,
+    measured: &mut Measured,
+) -> Result {
+    let slow_every = (rounds / SLOW_ROUNDS).max(1);
     for round in 0..rounds {
         let first = round % contenders.len();
         contenders.rotate_left(first);
         for contender in contenders.iter_mut() {
-            if contender.slow && round % SLOW_EVERY != 0 {
+            if contender.slow && round % slow_every != 0 {
                 continue;
             }
             let us = contender.run()?.as_secs_f64() * 1e6;
-            measured.add(Load::default(), contender.name, us);
+            measured.add(load, contender.name, us);
         }
         contenders.rotate_right(first);
     }
-    Ok(measured)
+    Ok(())
 }
 
 /// What clonebox has resident while its box sleeps.

@@ -11,6 +11,8 @@
 //! Ratios are taken from the interleaved numbers: what comes one after the other in criterion meets
 //! another machine each time.
 
+mod burden;
+mod floor;
 mod support;
 mod ways;
 mod workers;
@@ -21,12 +23,13 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 
+use burden::{Busy, Resident};
 use support::load::Load;
 use support::results::{self, Measured};
 use support::target::Target;
 use support::{Mode, Result, skip};
 use ways::{Way, Ways};
-use workers::{Busy, Resident, Worker};
+use workers::Worker;
 
 const LOADS: [Load; 6] = [
     Load::resident(0),
@@ -42,6 +45,7 @@ const fn busy(threads: usize) -> Load {
     Load {
         resident_mib: 0,
         threads,
+        mounts: 0,
     }
 }
 
@@ -77,7 +81,7 @@ fn main() -> Result {
     );
     match mode {
         Mode::Measure(dir) => {
-            measure(&LOADS, ROUNDS, &target)?.write(&dir.join("startup.csv"))?;
+            measure(&LOADS, support::rounds(ROUNDS), &target)?.write(&dir.join("startup.csv"))?;
             results::render(&dir)
         }
         _ => {

@@ -6,14 +6,11 @@ mod oci;
 
 use std::env;
 use std::io;
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::ptr::null;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-
+use crate::mounts::Mounts;
 use crate::support::Result;
 use crate::support::host::{Fact, said};
 
@@ -72,6 +69,13 @@ impl Contender {
         self
     }
 
+    /// Whether its box has a root filesystem.
+    pub(crate) fn has_root(&self) -> bool {
+        ["-root", "-limits"]
+            .iter()
+            .any(|kind| self.name.ends_with(kind))
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(&mut self) -> io::Result<Duration> {
         let mut named;
@@ -95,15 +99,12 @@ impl Contender {
 
 /// Gives this process a mount table of its own, for crun 1.8: it refuses hosts with both versions of
 /// cgroups, so the second is hidden. All contenders get the same table.
-pub(crate) fn own_mounts() -> Result {
-    // SAFETY: the call takes a number and touches no memory.
-    Errno::result(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
-    let private = libc::MS_REC | libc::MS_PRIVATE;
-    // SAFETY: the string ends with NUL and lives during the call.
-    Errno::result(unsafe { libc::mount(null(), c"/".as_ptr(), null(), private, null()) })?;
-    // SAFETY: the same. Where there is none, nothing has to be hidden.
+pub(crate) fn own_mounts(dir: &Path) -> Result<Mounts> {
+    let mounts = Mounts::own(dir.join("mounts"))?;
+    // SAFETY: the string ends with NUL and lives during the call. Where there is none, nothing has to be
+    // hidden.
     unsafe { libc::umount2(c"/sys/fs/cgroup/unified".as_ptr(), libc::MNT_DETACH) };
-    Ok(())
+    Ok(mounts)
 }
 
 /// Those that work here, and why others do not.
@@ -148,7 +149,9 @@ impl Contender {
 /// The builds of clonebox that are measured, and what they are called.
 pub(crate) fn builds() -> impl Iterator<Item = (&'static str, PathBuf)> {
     let musl = musl().ok().map(|path| ("clonebox-musl", path));
-    iter::once(("clonebox", CLONEBOX.into())).chain(musl)
+    // In a virtual machine there is only the one that was brought.
+    let here = Some(("clonebox", PathBuf::from(CLONEBOX))).filter(|(_, path)| path.exists());
+    here.into_iter().chain(musl)
 }
 
 /// One that cannot be measured, and why.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What both benches use.
+//! What all benches use.
 
 pub(crate) mod host;
 pub(crate) mod load;
@@ -55,6 +55,14 @@ impl Mode {
     pub(crate) fn is_test(&self) -> bool {
         matches!(self, Self::Test)
     }
+}
+
+/// How many rounds are measured: fewer where that is asked for.
+pub(crate) fn rounds(most: usize) -> usize {
+    let asked = env::var("CLONEBOX_BENCH_ROUNDS").ok();
+    asked
+        .and_then(|rounds| rounds.parse().ok())
+        .map_or(most, |rounds: usize| rounds.min(most))
 }
 
 /// Every way but clonebox's own needs the right to make namespaces without a user namespace.

@@ -24,7 +24,7 @@ const MACHINE: u16 = 183;
 #[cfg(target_arch = "aarch64")]
 const EXIT: &[u8] = b"\0\0\x80\xd2\xc8\x0b\x80\xd2\x01\0\0\xd4";
 
-/// The program that ends at once, with 0, in a directory that goes when this is dropped.
+/// The program that ends at once, with 0, at the top of a root filesystem that goes when this is dropped.
 pub(crate) struct Target {
     exit: PathBuf,
     _dir: TempDir,
@@ -33,7 +33,11 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn new() -> io::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let exit = dir.path().join("exit");
+        let root = dir.path().join("root");
+        for place in ["dev", "proc", "sys"] {
+            fs::create_dir_all(root.join(place))?;
+        }
+        let exit = root.join("exit");
         write(&exit, EXIT)?;
         Ok(Self { exit, _dir: dir })
     }

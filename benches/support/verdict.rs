@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::load::Load;
-use super::results::Measured;
+use super::results::All;
 
 /// The fact that says how much memory a build of clonebox has resident while its box sleeps, in KiB.
 pub(crate) fn resident(build: &str) -> String {
@@ -21,7 +21,27 @@ pub(crate) const STARTUP: &[(&str, &str)] = &[
     ("fork", "clone with a copy of the page tables"),
 ];
 
-/// Those of benches/command.rs.
+/// Those of benches/rootfs.rs.
+pub(crate) const ROOTFS: &[(&str, &str)] = &[
+    (
+        "unsealed",
+        "the box's system calls, written straight, without the sealed program",
+    ),
+    ("floor", "floor: the same with it"),
+    ("template", "**clonebox**, `Template::spawn`"),
+    ("command", "**clonebox**, `Command::spawn`"),
+    ("floor-limits", "floor with limits"),
+    (
+        "template-limits",
+        "**clonebox** with limits, `Template::spawn`",
+    ),
+    (
+        "command-limits",
+        "**clonebox** with limits, `Command::spawn`",
+    ),
+];
+
+/// Those of benches/command.rs without a root filesystem.
 pub(crate) const COMMAND: &[(&str, &str)] = &[
     ("target", "the program alone, no box"),
     ("c", "static C program with the same system calls, musl"),
@@ -42,6 +62,10 @@ pub(crate) const COMMAND: &[(&str, &str)] = &[
     ("bwrap", "bwrap, an equal box"),
     ("crun", "`crun run`"),
     ("runc", "`runc run`"),
+];
+
+/// Those with one.
+pub(crate) const IN_ROOT: &[(&str, &str)] = &[
     (
         "clonebox-root",
         "**clonebox**, musl, with a root filesystem",
@@ -87,9 +111,12 @@ impl fmt::Display for Verdict {
 }
 
 /// All targets of the project.
-pub(crate) fn all(startup: Option<&Measured>, command: Option<&Measured>) -> Vec<Verdict> {
-    let at = |mib, way: &str| startup.and_then(|one| one.median(Load::resident(mib), way));
-    let whole = |way: &str| command.and_then(|one| one.median(Load::default(), way));
+pub(crate) fn all(all: &All) -> Vec<Verdict> {
+    let at = |mib, way: &str| all.startup.as_ref()?.median(Load::resident(mib), way);
+    let with = |mounts, way: &str| all.rootfs.as_ref()?.median(Load::mounts(mounts), way);
+    let whole = |way: &str| all.command.as_ref()?.median(Load::default(), way);
+    let loaded = |mounts, way: &str| all.command.as_ref()?.median(Load::mounts(mounts), way);
+    let there = |way: &str| all.vm_command.as_ref()?.median(Load::mounts(20), way);
     let over = |one: Option<f64>, other: Option<f64>| Some(one? / other?);
     let most = |target, measured, limit| Verdict {
         target,
@@ -105,7 +132,7 @@ pub(crate) fn all(startup: Option<&Measured>, command: Option<&Measured>) -> Vec
     };
     let ratio = |target, way, other, limit| most(target, over(whole(way), whole(other)), limit);
     let mib = |build: &str| {
-        let kib = command?.fact(&resident(build))?;
+        let kib = all.command.as_ref()?.fact(&resident(build))?;
         Some(kib.parse::<f64>().ok()? / 1024.0)
     };
     let memory = |target, build| Verdict {
@@ -137,6 +164,26 @@ pub(crate) fn all(startup: Option<&Measured>, command: Option<&Measured>) -> Vec
             "at least 50 times as fast as a copying clone, with 1 GiB resident",
             over(at(1024, "fork"), at(1024, "template")),
             50.0,
+        ),
+        most(
+            "with a root filesystem, `Template::spawn` at most 1.10 of its floor",
+            over(with(20, "template"), with(20, "floor")),
+            1.10,
+        ),
+        most(
+            "with a root filesystem, `Command::spawn` at most 1.10 of its floor",
+            over(with(20, "command"), with(20, "floor")),
+            1.10,
+        ),
+        most(
+            "with a root filesystem and 2,000 host mounts, `Template::spawn` at most 1.10 of its floor",
+            over(with(2000, "template"), with(2000, "floor")),
+            1.10,
+        ),
+        most(
+            "with a root filesystem and limits, `Template::spawn` at most 1.10 of its floor",
+            over(with(20, "template-limits"), with(20, "floor-limits")),
+            1.10,
         ),
         ratio(
             "command as installed (musl) at most 0.7 of unshare",
@@ -196,6 +243,21 @@ pub(crate) fn all(startup: Option<&Measured>, command: Option<&Measured>) -> Vec
             "with a root filesystem and limits at most 1/20 of runc",
             "clonebox-limits",
             "runc-limits",
+            0.05,
+        ),
+        most(
+            "with 2,000 host mounts and a root filesystem at most 1/5 of crun",
+            over(loaded(2000, "clonebox-root"), loaded(2000, "crun-root")),
+            0.2,
+        ),
+        most(
+            "on version 2 of cgroups, with a root filesystem and limits, at most 1/5 of crun",
+            over(there("clonebox-limits"), there("crun-limits")),
+            0.2,
+        ),
+        most(
+            "on version 2 of cgroups, with a root filesystem and limits, at most 1/20 of runc",
+            over(there("clonebox-limits"), there("runc-limits")),
             0.05,
         ),
         memory(

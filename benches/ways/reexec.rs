@@ -10,6 +10,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 
 use super::straight::{self, Straight};
+use crate::floor::child::call;
 
 const MARK: &CStr = c"--become-child";
 
@@ -37,7 +38,7 @@ impl Words {
 pub(super) extern "C" fn enter(words: &Words) -> ! {
     let mask = 0u64;
     let mask = ptr::from_ref(&mask).addr();
-    straight::call(
+    call(
         libc::SYS_rt_sigprocmask,
         [libc::SIG_SETMASK as usize, mask, 0, 8],
     );

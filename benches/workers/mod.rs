@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Workers: processes of this very program that carry a load and launch when they are asked to.
 
-mod burden;
-
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-
-pub(crate) use burden::{Busy, Resident};
 
 use crate::support::Result;
 use crate::support::load::Load;
@@ -25,6 +21,7 @@ pub(crate) fn asked() -> Option<(Load, PathBuf)> {
     let load = Load {
         resident_mib: number()?,
         threads: number()?,
+        mounts: number()?,
     };
     Some((load, target.into()))
 }
@@ -42,7 +39,7 @@ impl Worker {
     /// Starts one that launches `target`. It is ready when it answers.
     pub(crate) fn start(load: Load, target: &Path) -> Result<Self> {
         let mut process = Command::new(env::current_exe()?)
-            .args([load.resident_mib, load.threads].map(|number| number.to_string()))
+            .args([load.resident_mib, load.threads, load.mounts].map(|number| number.to_string()))
             .env(TARGET, target)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

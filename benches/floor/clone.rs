@@ -6,7 +6,7 @@ use std::arch::asm;
 use clonebox_child::CloneArgs;
 
 /// What a child runs.
-pub(super) type Enter<T> = extern "C" fn(&T) -> !;
+pub(crate) type Enter<T> = extern "C" fn(&T) -> !;
 
 /// Returns the child's process id, or -errno.
 ///
