@@ -88,6 +88,27 @@ binaries() {
   mv "$CI_TMP/bin.new" "$CI_TMP/bin"
 }
 
+# debian_mirror: where this machine's packages come from.
+debian_mirror() {
+  cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+    sed -n -e 's/^URIs: *\([^ ]*\/debian\)\/*$/\1/p' -e 's/^deb \(\[[^]]*\] \)\?\([^ ]*\/debian\)\/* .*/\2/p' | head -n 1
+}
+
+# debian_root: puts the path of a root filesystem of Debian into $debian; it is made once.
+debian_root() {
+  local mirror
+  debian=$CI_CACHE/debian
+  [ ! -e "$debian/etc/debian_version" ] || return 0
+  need debootstrap || return
+  mirror=$(debian_mirror)
+  [ -n "$mirror" ] || return
+  echo "making a root filesystem of Debian"
+  as_root rm -rf "$debian" "$debian.new"
+  as_root env PATH="$PATH:/usr/sbin:/sbin" debootstrap --variant=minbase bookworm "$debian.new" "$mirror" >"$CI_TMP/debootstrap.log" 2>&1 ||
+    { tail -n 3 "$CI_TMP/debootstrap.log"; return 1; }
+  as_root mv "$debian.new" "$debian"
+}
+
 # ordinary_user: makes a user for this stage and puts its name into $user, its home into $home.
 ordinary_user() {
   user=clonebox-ci-$$ home=$CI_TMP/home-$$

@@ -10,4 +10,11 @@ if [ "$(id -u)" -ne 0 ]; then
   host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
   export "CARGO_TARGET_${host}_RUNNER=sudo -n -E env PATH=$PATH"
 fi
+if debian_root; then
+  has+=,debian
+  # shellcheck disable=SC2154 # debian_root sets debian
+  export CLONEBOX_TEST_DEBIAN=$debian
+else
+  skipped 'a root filesystem of Debian cannot be made here'
+fi
 suite 'cargo test' env CLONEBOX_TEST_HAS="$has" cargo test --workspace --locked --no-fail-fast

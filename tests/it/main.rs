@@ -9,6 +9,8 @@ mod support;
 mod caps;
 mod confine;
 mod death;
+mod debian;
+mod delegation;
 mod env;
 mod errors;
 mod exec;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         caps::tests(),
         confine::tests(),
         death::tests(),
+        debian::tests(),
+        delegation::tests(),
         env::tests(),
         errors::tests(),
         exec::tests(),

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::process::CommandExt;
 
 use clonebox::{Command, ErrorKind, UserNamespace};
 use nix::errno::Errno;
@@ -90,4 +91,21 @@ pub(super) fn silence() {
     ["exec", "kill", "setup", "spec", "success"]
         .into_iter()
         .for_each(start);
+}
+
+/// Becomes a program as an ordinary user, in cgroups: an id, files to write `0` to, `--`, the program.
+pub(super) fn as_user(words: &[OsString]) -> ! {
+    let (id, words) = words.split_first().expect("an id");
+    let id = id.to_str().and_then(|id| id.parse().ok()).expect("an id");
+    let mut words = words.iter();
+    for file in words.by_ref().take_while(|word| *word != "--") {
+        fs::write(file, "0").unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+    let program = words.next().expect("a program");
+    let error = std::process::Command::new(program)
+        .args(words)
+        .gid(id)
+        .uid(id)
+        .exec();
+    panic!("{}: {error}", program.display());
 }

@@ -48,6 +48,8 @@ pub(crate) enum Need {
     Sudo,
     /// bash(1).
     Bash,
+    /// A root filesystem of Debian, whose directory `CLONEBOX_TEST_DEBIAN` names.
+    Debian,
     /// The sources that this binary is made of, and what cargo has made of them.
     Sources,
     /// rustc, and the sources.
@@ -59,7 +61,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 19] = [
+const ALL: [(Need, &str); 20] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -75,6 +77,7 @@ const ALL: [(Need, &str); 19] = [
     (Need::Strace, "strace"),
     (Need::Sudo, "sudo"),
     (Need::Bash, "bash"),
+    (Need::Debian, "debian"),
     (Need::Sources, "sources"),
     (Need::Rustc, "rustc"),
     (Need::RustcAarch64, "rustc-aarch64"),
@@ -183,6 +186,11 @@ impl Need {
                 )
             }
             Self::Bash => when(Path::new("/bin/bash").exists(), "no /bin/bash"),
+            Self::Debian => when(
+                env::var_os("CLONEBOX_TEST_DEBIAN")
+                    .is_some_and(|root| Path::new(&root).join("etc/debian_version").exists()),
+                "CLONEBOX_TEST_DEBIAN names no root filesystem of Debian",
+            ),
             Self::Sources => {
                 let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
                 let own = env::current_exe().unwrap_or_default();

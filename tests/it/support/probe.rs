@@ -31,6 +31,7 @@ pub(crate) fn run() -> Option<ExitCode> {
     let (what, words) = words.split_first().expect("a word after __probe");
     match what.to_str().expect("UTF-8") {
         "args" => inside::args(),
+        "as-user" => aside::as_user(words),
         "cat" => inside::cat(&words[0]),
         "child" => inside::child(&words[0]),
         "clocks" => inside::clocks(),
