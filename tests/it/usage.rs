@@ -50,6 +50,23 @@ tests! {
         run(["--init", "-h"]).succeeds().prints(&long);
     }
 
+    fn a_subcommand_has_a_page_of_its_own() needs [] {
+        let page = run(["help", "--help"]).succeeds().says_nothing_else().stdout();
+        assert!(page.starts_with("Usage: clonebox help"), "{page}");
+        run(["help", "help"]).succeeds().prints(&page);
+        let screen = run(["--help"]).succeeds().stdout();
+        run(["help"]).succeeds().prints(&screen);
+        run(["help", "frobnicate"]).exits_with(125).complains("there is no subcommand frobnicate; there are ");
+    }
+
+    fn only_the_first_word_can_be_a_subcommand() needs [Box] {
+        // A program of that name is found nowhere.
+        for words in [&["--", "help"][..], &["run", "help"], &["-e", "A=1", "help"], &["run", "--", "help"]] {
+            Clonebox::new().env("PATH", "/dev").args(words).run().exits_with(127).complains("cannot find help in PATH");
+        }
+        run(["run", "--hostname", "web", &probe::path(), "__probe", "cat", HOST_NAME]).succeeds().prints("web\n");
+    }
+
     fn help_after_the_command_is_the_commands() needs [Box] {
         let text = run(["--", &probe::path(), "__probe", "args", "--help"]).succeeds().stdout();
         assert!(text.ends_with(" --help\n"), "{text}");

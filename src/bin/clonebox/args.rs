@@ -248,9 +248,9 @@ pub(crate) struct Known {
     pub(crate) repeats: bool,
 }
 
-/// Every option there is.
-pub(crate) fn known() -> Vec<Known> {
-    let info = Args::get_args_info();
+/// Every option that a command has.
+pub(crate) fn known<A: ArgsInfo>() -> Vec<Known> {
+    let info = A::get_args_info();
     let option = |flag: &argh::FlagInfo<'_>| Known {
         long: flag.long.to_owned(),
         short: flag.short,

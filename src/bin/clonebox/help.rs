@@ -4,6 +4,7 @@
 /// One screen.
 pub(crate) const TEXT: &str = "\
 Usage: clonebox [OPTIONS] [--] COMMAND [ARG...]
+       clonebox run|help ...    (clonebox help SUBCOMMAND tells more)
 Puts a program into its own Linux namespaces. As root, or as anybody else.
 
   sudo clonebox -- /bin/sh                  a shell: own host name, processes...
@@ -76,14 +77,14 @@ pub(crate) fn version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::known;
+    use crate::args::{Args, known};
 
     #[test]
     fn help_names_every_option_and_no_other() {
         let words: Vec<&str> = TEXT
             .split(|c: char| c.is_whitespace() || "=[],():".contains(c))
             .collect();
-        for option in known() {
+        for option in known::<Args>() {
             assert!(
                 words.contains(&option.long.as_str()),
                 "{} is missing",
@@ -100,7 +101,7 @@ mod tests {
             .iter()
             .filter(|word| word.starts_with("--") && word.len() > 2)
         {
-            let there = known().iter().any(|option| option.long == *word);
+            let there = known::<Args>().iter().any(|option| option.long == *word);
             assert!(
                 there || ["--help", "--version"].contains(word),
                 "{word} does not exist"

@@ -10,6 +10,7 @@
 #[cfg(any(target_env = "musl", test))]
 mod arena;
 mod args;
+mod commands;
 mod confine;
 mod convert;
 mod descriptors;
@@ -84,6 +85,15 @@ impl From<clonebox::Error> for Failure {
 
 fn run(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
     privileges::refuse_set_id()?;
+    let mut words = words.peekable();
+    match words.peek().and_then(|word| commands::find(word)) {
+        Some(subcommand) => (subcommand.run)(words.skip(1).collect()),
+        None => run_box(words),
+    }
+}
+
+/// Runs a program in a box, as the words ask for.
+fn run_box(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
     let (options, command) = match words::read(words)? {
         Request::Help => return Ok(render::page(help::TEXT)),
         Request::Version => return Ok(render::page(&help::version())),

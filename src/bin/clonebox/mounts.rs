@@ -8,7 +8,7 @@ use std::os::fd::FromRawFd;
 
 use clonebox::{Mount, MountKind, MountParseError, Setting};
 
-use crate::args::{Takes, known};
+use crate::args::{Args, Takes, known};
 use crate::convert::one;
 use crate::descriptors::is_inherited;
 use crate::usage::UsageError;
@@ -18,7 +18,7 @@ const MOST: u64 = (16 << 20) + 1;
 
 /// Reads the mounts among normalised words: long options, each followed by its value if it takes one.
 pub(crate) fn in_order(words: &[String]) -> Result<Vec<Setting<Mount>>, UsageError> {
-    let known = known();
+    let known = known::<Args>();
     let takes_value = |option: &str| {
         known
             .iter()

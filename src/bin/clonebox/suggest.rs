@@ -24,18 +24,19 @@ const NOT_NEEDED: [(&str, &str); 8] = [
     ("--cap", "the words here are --cap-add and --cap-drop"),
 ];
 
-/// The message for an unknown option.
-pub(crate) fn unknown(word: &str, name: &str, known: &[Known]) -> String {
+/// The message for a word that should be an option of a command.
+pub(crate) fn unknown(command: &str, word: &str, known: &[Known]) -> String {
+    let name = word.split_once('=').map_or(word, |(name, _)| name);
     let shown = word.escape_default();
     if let Some((_, reason)) = NOT_NEEDED
         .iter()
-        .find(|(not_needed, _)| *not_needed == name)
+        .find(|(not_needed, _)| command == "clonebox" && *not_needed == name)
     {
         return format!("there is no option {shown}: {reason}");
     }
     match nearest(name, known) {
         Some(nearest) => format!("there is no option {shown}; did you mean {nearest}?"),
-        None => format!("there is no option {shown}: try clonebox --help"),
+        None => format!("there is no option {shown}: try {command} --help"),
     }
 }
 
@@ -54,11 +55,11 @@ fn nearest<'a>(name: &str, known: &'a [Known]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::known;
+    use crate::args::{Args, known};
 
     #[test]
     fn the_nearest_option_is_named() {
-        let message = |word| unknown(word, word, &known());
+        let message = |word| unknown("clonebox", word, &known::<Args>());
         assert!(message("--hostnam").contains("did you mean --hostname?"));
         assert!(message("--time-out").contains("did you mean --timeout?"));
         assert!(message("--frobnicate").contains("clonebox --help"));

@@ -5,8 +5,9 @@
 //! words are bytes: so they are split off first.
 
 use std::ffi::OsString;
+use std::iter::Peekable;
 
-use crate::args::{Known, Takes, known};
+use crate::args::{Args, Known, Takes, known};
 use crate::suggest;
 use crate::usage::UsageError;
 
@@ -28,20 +29,56 @@ pub(crate) enum Request {
 
 /// Splits the words at the command, which begins after `--` or with the first word that is no option.
 pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
-    let known = known();
+    let known = known::<Args>();
     let mut words = words.peekable();
-    let mut options: Vec<(String, Option<String>)> = Vec::new();
+    let mut options = Options::new("clonebox", &known);
     while let Some(word) = words.next_if(is_option) {
         if word == "--" {
             break;
         }
-        let word = utf8(word)?;
-        match word.as_str() {
-            "--help" | "-h" => return Ok(Request::Help),
-            "--version" | "-V" => return Ok(Request::Version),
-            _ => {}
+        match word.to_str() {
+            Some("--help" | "-h") => return Ok(Request::Help),
+            Some("--version" | "-V") => return Ok(Request::Version),
+            _ => options.read(word, &mut words)?,
         }
-        let (option, name, value) = find(&known, &word)?;
+    }
+    let command: Vec<OsString> = words.collect();
+    if command.is_empty() {
+        return Err(UsageError::new(
+            "no command: try `clonebox -- /bin/sh`, or `clonebox --help`",
+        ));
+    }
+    let options = options.normalised();
+    Ok(Request::Run { options, command })
+}
+
+/// Options that are read one after the other.
+#[derive(Debug)]
+pub(crate) struct Options<'a> {
+    /// What they are options of, as it is typed.
+    command: &'a str,
+    known: &'a [Known],
+    found: Vec<(String, Option<String>)>,
+}
+
+impl<'a> Options<'a> {
+    pub(crate) fn new(command: &'a str, known: &'a [Known]) -> Self {
+        Self {
+            command,
+            known,
+            found: Vec::new(),
+        }
+    }
+
+    /// Reads a word that is an option, and its value, which may be the next one.
+    pub(crate) fn read(
+        &mut self,
+        word: OsString,
+        words: &mut Peekable<impl Iterator<Item = OsString>>,
+    ) -> Result<(), UsageError> {
+        let word = utf8(word)?;
+        let (option, name, value) = find(self.known, &word)
+            .ok_or_else(|| UsageError::new(suggest::unknown(self.command, &word, self.known)))?;
         let value = match (option.takes, value) {
             (Takes::Nothing, None) => None,
             (Takes::Nothing, Some(_)) => {
@@ -56,60 +93,46 @@ pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, Usa
         };
         if !option.repeats {
             // As in docker, the last word counts: a script may append to a command line.
-            options.retain(|(earlier, _)| *earlier != option.long);
+            self.found.retain(|(earlier, _)| *earlier != option.long);
         }
-        options.push((option.long.clone(), value));
+        self.found.push((option.long.clone(), value));
+        Ok(())
     }
-    let command: Vec<OsString> = words.collect();
-    if command.is_empty() {
-        return Err(UsageError::new(
-            "no command: try `clonebox -- /bin/sh`, or `clonebox --help`",
-        ));
+
+    /// Long options, each followed by its value if it takes one.
+    pub(crate) fn normalised(self) -> Vec<String> {
+        self.found
+            .into_iter()
+            .flat_map(|(option, value)| [Some(option), value])
+            .flatten()
+            .collect()
     }
-    let options = options
-        .into_iter()
-        .flat_map(|(option, value)| [Some(option), value])
-        .flatten()
-        .collect();
-    Ok(Request::Run { options, command })
 }
 
-fn is_option(word: &OsString) -> bool {
+pub(crate) fn is_option(word: &OsString) -> bool {
     let bytes = word.as_encoded_bytes();
     bytes.starts_with(b"-") && bytes.len() > 1
 }
 
 /// The option that a word is, the name that it was given, and the value if that is in the word:
 /// `--workdir=/tmp`, `-w=/tmp`, `-w/tmp`.
-fn find<'a, 'b>(
-    known: &'a [Known],
-    word: &'b str,
-) -> Result<(&'a Known, &'b str, Option<String>), UsageError> {
+fn find<'a, 'b>(known: &'a [Known], word: &'b str) -> Option<(&'a Known, &'b str, Option<String>)> {
     let (name, value) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (word, None),
     };
     if let Some(option) = known.iter().find(|option| option.long == name) {
-        return Ok((option, name, value.map(str::to_owned)));
+        return Some((option, name, value.map(str::to_owned)));
     }
-    let letter = word.strip_prefix('-').and_then(|rest| rest.chars().next());
-    let option = known
-        .iter()
-        .find(|option| letter.is_some() && option.short == letter);
-    option
-        .map(|option| {
-            let (name, rest) = word.split_at(2);
-            let value = rest.strip_prefix('=').unwrap_or(rest);
-            (
-                option,
-                name,
-                Some(value).filter(|_| !rest.is_empty()).map(str::to_owned),
-            )
-        })
-        .ok_or_else(|| UsageError::new(suggest::unknown(word, name, known)))
+    let letter = word.strip_prefix('-')?.chars().next()?;
+    let option = known.iter().find(|option| option.short == Some(letter))?;
+    let (name, rest) = word.split_at(2);
+    let value = rest.strip_prefix('=').unwrap_or(rest);
+    let value = (!rest.is_empty()).then(|| value.to_owned());
+    Some((option, name, value))
 }
 
-fn utf8(word: OsString) -> Result<String, UsageError> {
+pub(crate) fn utf8(word: OsString) -> Result<String, UsageError> {
     word.into_string().map_err(|word| {
         let shown = word.as_encoded_bytes().escape_ascii();
         UsageError::new(format!(
