@@ -13,7 +13,7 @@ use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::{Cgroup, Directory, remove};
-use crate::plan::{CgroupFile, CgroupGroup, Cgroups};
+use crate::plan::{CgroupFile, CgroupGroup, Cgroups, shown};
 
 /// How often a new cgroup may be taken for an old one before its maker gets hold of it.
 const TRIES: usize = 100;
@@ -98,7 +98,7 @@ fn prepare(group: &CgroupGroup, parent: &Path) -> Result<PathBuf, MakeError> {
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if path.is_dir() => drop(error),
-            Err(error) => return Err(cannot(format!("make the cgroup {}", path.display()))(error)),
+            Err(error) => return Err(cannot(format!("make the cgroup {}", shown(&path)))(error)),
         }
     }
 }
@@ -117,7 +117,7 @@ fn hand_on(group: &CgroupGroup, path: &Path) -> Result<(), MakeError> {
             .iter()
             .find(|file| crate::spec::controller_of(&file.name) == Some(*controller));
         write(&file, &format!("+{controller}")).map_err(|errno| MakeError {
-            action: format!("hand the {controller} controller on in {}", path.display()),
+            action: format!("hand the {controller} controller on in {}", shown(path)),
             errno,
             file: asked.cloned(),
         })?;
@@ -130,7 +130,7 @@ fn hand_on(group: &CgroupGroup, path: &Path) -> Result<(), MakeError> {
 fn inherit_cpuset(above: &Path, path: &Path) -> Result<(), MakeError> {
     for name in ["cpuset.cpus", "cpuset.mems"] {
         let cannot = |errno| MakeError {
-            action: format!("set {}", path.join(name).display()),
+            action: format!("set {}", shown(&path.join(name))),
             errno,
             file: None,
         };
@@ -182,7 +182,7 @@ impl Directory {
                 Err(error) => last = error,
             }
         }
-        Err(cannot(format!("make the cgroup {}", path.display()))(last))
+        Err(cannot(format!("make the cgroup {}", shown(&path)))(last))
     }
 
     /// Locks a directory, and looks whether it still is the one of this path.
@@ -203,7 +203,7 @@ impl Directory {
         for file in &group.files {
             write_in(&*self.lock, Path::new(&file.name), &file.value).map_err(|errno| {
                 MakeError {
-                    action: format!("set {} to {}", file.name, file.value),
+                    action: format!("set {} to {}", file.name, file.value.escape_default()),
                     errno,
                     file: Some(file.clone()),
                 }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 
-use crate::plan::UserFacts;
+use crate::plan::{UserFacts, shown};
 use crate::spec::{Login, Spec, Writes, passwd};
 
 /// Bytes of a file that are read. Our own limit: a root filesystem may hold anything.
@@ -88,7 +88,7 @@ impl Files {
                 // The layer above is made by the first box.
                 Err(Errno::ENOENT) if paths.len() > 1 && roots.is_empty() => {}
                 Err(errno) => {
-                    return Err(format!("cannot open {}: {}", path.display(), errno.desc()));
+                    return Err(format!("cannot open {}: {}", shown(path), errno.desc()));
                 }
             }
         }

@@ -7,6 +7,8 @@
 
 use std::ffi::{CStr, CString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use clonebox_child as child;
 use libc::c_long;
@@ -241,6 +243,11 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
 /// Bytes escaped in the same way, without the quotes.
 pub(crate) fn quoted_bare(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
+}
+
+/// A path in the same way.
+pub(crate) fn shown(path: &Path) -> String {
+    quoted_bare(path.as_os_str().as_bytes())
 }
 
 #[cfg(test)]

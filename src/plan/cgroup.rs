@@ -9,7 +9,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::call::{Call, Value};
+use super::call::{Call, Value, quoted_bare, shown};
 use super::draft::Draft;
 use super::facts::{CgroupFacts, Hierarchy, HostFacts};
 use super::step::{Steps, slot};
@@ -64,9 +64,9 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parent = self.parents.first().map_or(Path::new(""), PathBuf::as_path);
         let directory = self.mount.join(parent).join("<box>");
-        writeln!(f, "     mkdir {}", directory.display())?;
+        writeln!(f, "     mkdir {}", shown(&directory))?;
         for file in &self.files {
-            let text = format!("{} = {}", file.name, file.value);
+            let text = format!("{} = {}", file.name, quoted_bare(file.value.as_bytes()));
             writeln!(f, "       {text:<54} {}", file.origin)?;
         }
         Ok(())

@@ -49,7 +49,7 @@ pub use compile::compile;
 pub use facts::{CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind, UserFacts};
 pub use step::{Plan, PlannedStep};
 
-pub(crate) use call::{quoted, quoted_bare};
+pub(crate) use call::{quoted, quoted_bare, shown};
 pub(crate) use cgroup::{
     Cgroups, File as CgroupFile, Group as CgroupGroup, controllers as cgroup_controllers,
 };

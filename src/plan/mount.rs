@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::call::{Call, Value};
+use super::call::{Call, Value, shown};
 use super::draft::Draft;
 use super::exec::c_string;
 use super::facts::{MountFacts, SourceKind};
@@ -54,7 +54,7 @@ fn one(draft: &Draft<'_>, mount: &Setting<Mount>, facts: &MountFacts, steps: &mu
             source, recursive, ..
         } => {
             let tree = tree::clone_of_path(source, *recursive).save(slot::TREE);
-            let action = format!("make a mount of {}", source.display());
+            let action = format!("make a mount of {}", shown(source));
             steps.push(origin, action, tree);
             bind(draft, origin, mount, facts, *recursive, steps);
         }
@@ -96,7 +96,7 @@ fn one(draft: &Draft<'_>, mount: &Setting<Mount>, facts: &MountFacts, steps: &mu
 }
 
 fn action(what: &str, target: &Path) -> String {
-    format!("mount {what} on {}", target.display())
+    format!("mount {what} on {}", shown(target))
 }
 
 /// Opens the target, and makes what is missing of it.
@@ -157,7 +157,7 @@ fn bind(
     place(draft, origin, &mount.target, facts, file, steps);
     let attach = tree::attach(slot::TREE, slot::TARGET);
     let what = match &mount.kind {
-        MountKind::Bind { source, .. } => source.display().to_string(),
+        MountKind::Bind { source, .. } => shown(source),
         _ => "a file".to_owned(),
     };
     steps.push(origin, action(&what, &mount.target), attach);

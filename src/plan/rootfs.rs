@@ -9,7 +9,7 @@ use std::path::Path;
 
 use clonebox_child::OnError;
 
-use super::call::{Call, Value};
+use super::call::{Call, Value, shown};
 use super::draft::Draft;
 use super::path::{self, LOOK_UP, close, enter, make_directory, openat};
 use super::step::{Steps, slot};
@@ -45,7 +45,7 @@ fn mount(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
     let origin = &rootfs.origin;
     let path = &rootfs.value.path;
     let open = path::open_host(path, LOOK_UP | libc::O_DIRECTORY);
-    let shown = path.display();
+    let shown = shown(path);
     steps.push(
         origin,
         format!("open the root filesystem {shown}"),
@@ -100,9 +100,9 @@ fn overlay(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, keep: Option<&Path>, ste
                 make_directory(slot::MEMORY, b"keep", 0o755),
             );
             let tree = tree::clone_of_path(upper, false).save(slot::TREE);
-            push(&format!("make a mount of {}", upper.display()), tree);
+            push(&format!("make a mount of {}", shown(upper)), tree);
             let attach = tree::attach_at(slot::TREE, slot::MEMORY, c"keep");
-            push(&format!("mount {}", upper.display()), attach);
+            push(&format!("mount {}", shown(upper)), attach);
             slot::TREE
         }
     };
@@ -127,7 +127,7 @@ fn overlay(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, keep: Option<&Path>, ste
         }
     };
     let mount = tree::mount(Some(c"overlay"), c"root", Some(c"overlay"), 0, Some(data));
-    let shown = rootfs.value.path.display();
+    let shown = shown(&rootfs.value.path);
     steps.push(origin, format!("mount an overlay over {shown}"), mount);
     let open = openat(
         slot::MEMORY,
@@ -184,7 +184,7 @@ fn change(origin: &Origin, path: &Path, steps: &mut Steps) {
     close(origin, slot::ROOT, steps);
     let args = [Value::Static(c"."), Value::Static(c".")];
     let pivot = Call::new("pivot_root", libc::SYS_pivot_root, args);
-    let action = format!("make {} the root", path.display());
+    let action = format!("make {} the root", shown(path));
     steps.push(origin, action, pivot);
     steps.push(origin, "leave the old root", tree::detach());
     let chdir = Call::new("chdir", libc::SYS_chdir, [Value::Static(c"/")]);

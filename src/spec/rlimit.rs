@@ -97,7 +97,9 @@ impl FromStr for Rlimit {
             "unlimited" | "-1" => Ok(RLIM_INFINITY),
             _ => text
                 .parse()
-                .map_err(|_| RlimitParseError::Number(text.to_owned())),
+                .ok()
+                .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+                .ok_or_else(|| RlimitParseError::Number(text.to_owned())),
         };
         let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
         let (soft, hard) = (number(soft)?, number(hard)?);
@@ -139,6 +141,10 @@ mod tests {
         assert_eq!(
             "nofile=x".parse::<Rlimit>(),
             Err(RlimitParseError::Number("x".into()))
+        );
+        assert_eq!(
+            "nofile=+1".parse::<Rlimit>(),
+            Err(RlimitParseError::Number("+1".into()))
         );
         assert_eq!(
             "files=1".parse::<Rlimit>(),

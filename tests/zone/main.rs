@@ -4,12 +4,17 @@
 //! Each test has a process of its own, because most are about what a process has and must keep: its
 //! descriptors, its children, its signals, its allocator.
 
+#[path = "../properties/choices.rs"]
+mod choices;
+#[path = "../properties/kit.rs"]
+mod kit;
 mod support;
 
 mod allocations;
 mod faults;
 mod hazards;
 mod purity;
+mod specs;
 mod stack;
 mod strace;
 mod threads;
@@ -22,6 +27,7 @@ fn main() -> ExitCode {
         faults::tests(),
         hazards::tests(),
         purity::tests(),
+        specs::tests(),
         stack::tests(),
         strace::tests(),
         threads::tests(),

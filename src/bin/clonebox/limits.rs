@@ -123,9 +123,10 @@ fn device(word: &str, rate: Rate, number: Number) -> Result<DeviceLimit, String>
         .rsplit_once(':')
         .filter(|(path, _)| !path.is_empty())
         .ok_or("expected DEVICE:RATE, as in /dev/sda:1m")?;
-    let found = std::fs::metadata(path).map_err(|error| format!("{path}: {error}"))?;
+    let shown = path.escape_default();
+    let found = std::fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
     if !found.file_type().is_block_device() {
-        return Err(format!("{path} is no block device"));
+        return Err(format!("{shown} is no block device"));
     }
     Ok(DeviceLimit {
         device: (libc::major(found.rdev()), libc::minor(found.rdev())),

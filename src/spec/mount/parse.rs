@@ -192,16 +192,41 @@ impl Mount {
             ("mode" | "tmpfs-mode", _, MountKind::Tmpfs { mode, .. }) => {
                 *mode = Some(octal(value)?);
             }
-            ("bind-propagation", _, MountKind::Bind { .. }) => self.option(value, None)?,
+            (
+                "bind-propagation",
+                "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared",
+                MountKind::Bind { .. },
+            ) => self.option(value, None)?,
             (_, "true" | "1", _) => self.option(name, None)?,
-            ("ro" | "readonly", "false" | "0", _) => self.attributes.read_only = false,
-            ("bind-nonrecursive", "false" | "0", MountKind::Bind { recursive, .. }) => {
-                *recursive = true;
+            (_, "false" | "0", _) => {
+                let Some(opposite) = opposite(name) else {
+                    return error(format!("there is no option {name}={value} for this mount"));
+                };
+                self.option(opposite, None)?;
             }
             _ => return error(format!("there is no option {name}={value} for this mount")),
         }
         Ok(())
     }
+}
+
+/// The switch that undoes another.
+fn opposite(name: &str) -> Option<&'static str> {
+    const PAIRS: [(&str, &str); 6] = [
+        ("ro", "rw"),
+        ("readonly", "rw"),
+        ("nosuid", "suid"),
+        ("nodev", "dev"),
+        ("noexec", "exec"),
+        ("bind-nonrecursive", "rbind"),
+    ];
+    PAIRS.into_iter().find_map(|(one, other)| {
+        if one == name {
+            Some(other)
+        } else {
+            (other == name).then_some(one)
+        }
+    })
 }
 
 const SOURCE: [&str; 2] = ["src", "source"];
@@ -322,6 +347,8 @@ mod tests {
             Mount::parse("type=proc,dst=/p").unwrap().kind,
             MountKind::Proc
         );
+        let mount = Mount::parse("src=/a,dst=/b,nosuid,nosuid=false,rbind=false,ro=1").unwrap();
+        assert_eq!(mount, Mount::parse("src=/a,dst=/b,ro,bind").unwrap());
         for wrong in [
             "",
             "type=bind,dst=/b",
@@ -332,6 +359,9 @@ mod tests {
             "dst=/b,src=/a,zz",
             "dst=/b,src=/a,size=1",
             "dst=/b,src=/a,ro=maybe",
+            "dst=/b,src=/a,bind-propagation=ro",
+            "dst=/b,src=/a,private=false",
+            "type=tmpfs,dst=/t,rbind=false",
         ] {
             assert!(Mount::parse(wrong).is_err(), "{wrong}");
         }

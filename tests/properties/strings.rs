@@ -1,0 +1,228 @@
+//! What holds for every string that is read, whoever wrote it.
+
+use std::os::unix::ffi::OsStrExt;
+use std::str::FromStr;
+
+use clonebox::{
+    Cpus, Login, Mount, MountKind, Rlimit, Selection, Spec, Swap, TimeOffset, User, parse_bytes,
+    parse_env_file,
+};
+
+use crate::choices::Choices;
+use crate::kit::asked;
+
+/// Everything, one after the other.
+pub(crate) const ALL: [(&str, fn(&[u8])); 4] = [
+    ("mounts", mounts),
+    ("env_file", env_file),
+    ("sizes", sizes),
+    ("words", words),
+];
+
+const MOUNT: [&str; 48] = [
+    "/a",
+    "/b",
+    "/",
+    "..",
+    ":",
+    ",",
+    "=",
+    "type=",
+    "bind",
+    "tmpfs",
+    "overlay",
+    "proc",
+    "sysfs",
+    "devpts",
+    "mqueue",
+    "src=",
+    "source=",
+    "dst=",
+    "target=",
+    "ro",
+    "rw",
+    "readonly",
+    "=true",
+    "=false",
+    "=0",
+    "=1",
+    "nosuid",
+    "suid",
+    "nodev",
+    "dev",
+    "noexec",
+    "exec",
+    "rbind",
+    "bind-nonrecursive",
+    "rslave",
+    "slave",
+    "private",
+    "shared",
+    "bind-propagation=",
+    "size=",
+    "tmpfs-size=",
+    "mode=",
+    "64m",
+    "1777",
+    "lowerdir=",
+    "upperdir=",
+    "workdir=",
+    "18446744073709551615",
+];
+
+/// `--volume`, `--mount`, `--tmpfs`, the binds.
+pub(crate) fn mounts(data: &[u8]) {
+    let text = match str::from_utf8(data) {
+        Ok(text) if data.len() % 2 == 0 => text.to_owned(),
+        _ => Choices::new(data).text(&MOUNT),
+    };
+    type Reader = fn(&str) -> Result<Mount, clonebox::MountParseError>;
+    let readers: [Reader; 4] = [
+        Mount::parse,
+        Mount::parse_volume,
+        Mount::parse_tmpfs,
+        Mount::parse_bind,
+    ];
+    for read in readers {
+        match read(&text) {
+            Ok(mount) => holds_for_a_mount(&text, mount),
+            Err(error) => assert!(!error.to_string().is_empty(), "{text:?}"),
+        }
+    }
+    let pairs = text.split(',');
+    let propagation = pairs.filter_map(|pair| pair.strip_prefix("bind-propagation="));
+    for word in propagation {
+        let known = ["private", "rprivate", "slave", "rslave"].contains(&word);
+        assert!(
+            known || Mount::parse(&text).is_err(),
+            "{word:?} is no propagation: {text:?}"
+        );
+    }
+}
+
+fn holds_for_a_mount(text: &str, mount: Mount) {
+    let target = mount.target.as_os_str().as_bytes();
+    assert!(!target.is_empty(), "{text:?}");
+    assert!(
+        text.as_bytes()
+            .windows(target.len())
+            .any(|part| part == target),
+        "{text:?}: {mount:?}"
+    );
+    match &mount.kind {
+        MountKind::Bind { source, .. } => assert!(!source.as_os_str().is_empty(), "{text:?}"),
+        MountKind::Tmpfs { size, mode } => {
+            assert!(
+                *size != Some(0) && mode.is_none_or(|mode| mode <= 0o7777),
+                "{text:?}"
+            );
+        }
+        MountKind::Overlay { lower, .. } => assert!(!lower.is_empty(), "{text:?}"),
+        _ => {}
+    }
+    // What can be read can be judged.
+    let mut spec = Spec::new("true");
+    spec.mounts.push(asked(mount));
+    for violation in spec.validate() {
+        assert!(!violation.reason.is_empty(), "{text:?}");
+    }
+}
+
+/// Files of variables: every variable is a line of the file, to the letter.
+pub(crate) fn env_file(data: &[u8]) {
+    let Ok(variables) = parse_env_file(data) else {
+        return;
+    };
+    assert!(variables.len() <= data.split(|&byte| byte == b'\n').count());
+    for (name, value) in &variables {
+        let name = name.as_bytes();
+        assert!(!name.is_empty() && !name.iter().any(|byte| b"=\0\n".contains(byte)));
+        let mut line = name.to_vec();
+        if let Some(value) = value {
+            line.push(b'=');
+            line.extend(value.as_bytes());
+        }
+        assert!(!line.contains(&0) && !line.contains(&b'\n'));
+        let is_there = data.windows(line.len()).any(|part| part == line);
+        assert!(is_there, "{:?}", line.escape_ascii().to_string());
+    }
+}
+
+const SIZE: [&str; 16] = [
+    "0",
+    "1",
+    "9",
+    ".",
+    "5",
+    "k",
+    "m",
+    "G",
+    "t",
+    "b",
+    "-",
+    "+",
+    "e",
+    " ",
+    "18446744073709551616",
+    "9223372036854775807",
+];
+
+/// Sizes and limits: what is read is what is written, and a sign is no part of a number.
+pub(crate) fn sizes(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let number = choices.number();
+    let fits = (1..=i64::MAX as u64).contains(&number);
+    assert_eq!(
+        parse_bytes(&number.to_string()).ok(),
+        fits.then_some(number)
+    );
+    let kib = number
+        .checked_mul(1024)
+        .filter(|bytes| i64::try_from(*bytes).is_ok() && *bytes > 0);
+    assert_eq!(parse_bytes(&format!("{number}k")).ok(), kib);
+    let text = choices.text(&SIZE);
+    let digits = text.starts_with(|first: char| first.is_ascii_digit());
+    if let Ok(bytes) = parse_bytes(&text) {
+        assert!(
+            digits && bytes > 0 && i64::try_from(bytes).is_ok(),
+            "{text:?}"
+        );
+        assert_eq!(text.parse(), Ok(Swap::Bytes(bytes)));
+        assert_eq!(parse_bytes(&text.to_uppercase()), Ok(bytes));
+    }
+    if let Ok(Cpus(thousandths)) = text.parse() {
+        assert!(digits && thousandths >= 10, "{text:?}");
+        let (whole, part) = (thousandths / 1000, thousandths % 1000);
+        assert_eq!(format!("{whole}.{part:03}").parse(), Ok(Cpus(thousandths)));
+    }
+    for limits in [
+        text.clone(),
+        format!("{number}:{text}"),
+        format!("{text}:{number}"),
+    ] {
+        if let Ok(limit) = Rlimit::from_str(&format!("nofile={limits}")) {
+            assert!(
+                limit.soft <= limit.hard && !limits.contains('+'),
+                "{limits:?}"
+            );
+        }
+    }
+}
+
+/// The other words: users, capabilities, clocks.
+pub(crate) fn words(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(Login { user, group }) = text.parse() {
+        let back = group.map_or(user.clone(), |group| format!("{user}:{group}"));
+        assert_eq!(back, text);
+        assert!(!text.bytes().any(|byte| byte < b'!'), "{text:?}");
+    }
+    if let Ok(User { uid, gid }) = text.parse() {
+        assert!(uid != u32::MAX && gid != u32::MAX, "{text:?}");
+        assert_eq!(format!("{uid}:{gid}").parse(), Ok(User { uid, gid }));
+    }
+    if let Ok(one) = Selection::from_str(&text) {
+        assert_eq!(Selection::from_str(&text.to_ascii_lowercase()), Ok(one));
+    }
+    let _ = TimeOffset::from_str(&text);
+}
