@@ -29,7 +29,9 @@
 
 mod cgroup;
 mod command;
+mod doctor;
 mod error;
+mod host;
 mod launch;
 mod pidfd;
 mod plan;
@@ -39,6 +41,7 @@ mod supervise;
 
 pub use cgroup::LimitsUsage;
 pub use command::{Command, Stdio, Template};
+pub use doctor::{Diagnosis, Finding, Health};
 pub use error::{Error, ErrorKind, FailedStep};
 pub use pidfd::Usage;
 pub use plan::{

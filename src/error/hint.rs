@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::plan::{CgroupFile, Enforced, HostFacts, Plan, Step, quoted_bare};
+use crate::host;
+use crate::host::caller::{CAP_SYS_ADMIN, FILTERED, is_filtered, lacks};
+use crate::host::root::{has_security_module, is_initramfs};
+use crate::plan::{CgroupFile, Enforced, Plan, Step, quoted_bare, shown};
 use crate::spec::{Access, Spec, capability_name};
 
-const CAP_SYS_ADMIN: u8 = 21;
 const CAP_SETPCAP: u8 = 8;
 const CAP_SETGID: u8 = 6;
 const CAP_SETUID: u8 = 7;
@@ -22,20 +24,15 @@ const CAP_SYS_NICE: u8 = 23;
 const CAP_SYS_RESOURCE: u8 = 24;
 const CAP_SYS_TIME: u8 = 25;
 
-fn lacks(capability: u8) -> bool {
-    !HostFacts::gather(&Spec::new("/"))
-        .effective
-        .contains(capability)
-}
-
-fn read_number(path: &str) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
 pub(super) fn parent(action: &str, errno: Errno) -> Option<String> {
     match (action, errno) {
         ("make a terminal", Errno::ENOENT | Errno::EACCES) if !Path::new("/dev/ptmx").exists() => {
             Some("there is no /dev/ptmx here: mount devpts, or use --tty=none".to_owned())
+        }
+        ("make the init ready", Errno::EACCES)
+            if host::read_number("/proc/sys/vm/memfd_noexec") == Some(2) =>
+        {
+            Some("nothing may be executed from memory here: sysctl vm.memfd_noexec=1".to_owned())
         }
         (_, Errno::EMFILE) => {
             Some("this process has too many open files: raise ulimit -n".to_owned())
@@ -67,54 +64,17 @@ pub(super) fn limit(errno: Errno, file: Option<&CgroupFile>) -> Option<String> {
 pub(super) fn clone(errno: Errno, plan: &Plan) -> Option<String> {
     let user = plan.clone.flags & libc::CLONE_NEWUSER as u64 != 0;
     match errno {
-        Errno::EPERM if !user && lacks(CAP_SYS_ADMIN) => {
-            Some("this process has no CAP_SYS_ADMIN: run with sudo, or leave out --userns host".to_owned())
-        }
-        Errno::EPERM if user && read_number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0) => {
-            Some("user namespaces are for root only here: sysctl kernel.unprivileged_userns_clone=1, or sudo".to_owned())
-        }
-        Errno::EPERM if user && in_chroot() => {
-            Some("this process is in a chroot, where the kernel makes no user namespaces".to_owned())
-        }
-        Errno::EPERM if user && is_filtered() => Some(FILTERED.to_owned()),
-        Errno::EPERM if user && lacks(CAP_SYS_ADMIN) => {
-            Some("this process has no CAP_SYS_ADMIN, and the system gives it no user namespace: run with sudo".to_owned())
-        }
-        Errno::EACCES if user && read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1) => {
-            Some("AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or sudo".to_owned())
-        }
-        Errno::ENOSPC if user && read_number("/proc/sys/user/max_user_namespaces") == Some(0) => {
-            Some("user namespaces are turned off: sysctl user.max_user_namespaces".to_owned())
-        }
+        Errno::EPERM if !user && lacks(CAP_SYS_ADMIN) => Some(
+            "this process has no CAP_SYS_ADMIN: run with sudo, or leave out --userns host"
+                .to_owned(),
+        ),
         Errno::EAGAIN => {
             let (limit, _) = getrlimit(Resource::RLIMIT_NPROC).ok()?;
             (limit != u64::MAX).then(|| format!("this user may have {limit} processes: ulimit -u"))
         }
+        errno if user => host::userns::refusal(errno),
         _ => None,
     }
-}
-
-/// The root of this process is not the root of its mount namespace.
-fn in_chroot() -> bool {
-    fs::read_to_string("/proc/self/mountinfo").is_ok_and(|table| {
-        !table.is_empty()
-            && !table
-                .lines()
-                .any(|line| line.split(' ').nth(4) == Some("/"))
-    })
-}
-
-const FILTERED: &str = "a seccomp filter is in force here, as in a container, and this process has no \
-                        CAP_SYS_ADMIN: start that container with --privileged, or clonebox outside of it";
-
-/// The filters of containers forbid without CAP_SYS_ADMIN what they allow with it.
-fn is_filtered() -> bool {
-    const MODE_FILTER: &str = "2";
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mode = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Seccomp:"));
-    mode.is_some_and(|mode| mode.trim() == MODE_FILTER) && lacks(CAP_SYS_ADMIN)
 }
 
 pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Option<String> {
@@ -123,7 +83,7 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         lacks(capability).then(|| format!("this process has no {}", capability_name(capability)))
     };
     match (step.call.name, errno) {
-        ("mount", Errno::EPERM) if user && !is_filtered() => covered_proc(),
+        ("mount", Errno::EPERM) if user && !is_filtered() => host::proc::refusal(),
         ("mount", Errno::ENOENT) if !Path::new("/proc").is_dir() => Some("there is no directory /proc".to_owned()),
         ("openat" | "write", _) if &*step.action == "set the oom score adjustment" => missing(CAP_SYS_RESOURCE)
             .map(|reason| format!("{reason}: the score can be raised, not lowered")),
@@ -161,11 +121,11 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         ("open_tree" | "move_mount" | "mount_setattr" | "fsopen" | "fsmount", Errno::ENOSYS) => {
             Some(format!("this kernel has no {}(2), or a filter forbids it", step.call.name))
         }
-        ("execveat", Errno::ENOENT) if plan.role.is_some() && has_tomoyo() => Some(
+        ("execveat", Errno::ENOENT) if plan.role.is_some() && has_security_module("tomoyo") => Some(
             "the kernel's TOMOYO looks for the file in /dev/fd, which this box has not: leave out --proc off and --dev none"
                 .to_owned(),
         ),
-        ("pivot_root", Errno::EINVAL) if root_is_initramfs() => Some(
+        ("pivot_root", Errno::EINVAL) if is_initramfs() => Some(
             "the root here is the initial ramfs, from which the kernel does not pivot: switch_root to another first"
                 .to_owned(),
         ),
@@ -190,41 +150,8 @@ fn mount_point(step: &Step, spec: &Spec) -> Option<String> {
     };
     Some(format!(
         "{} is {what}, and a mount point must be a directory",
-        path.display()
+        shown(&path)
     ))
-}
-
-/// TOMOYO is among the security modules that are active.
-fn has_tomoyo() -> bool {
-    fs::read_to_string("/sys/kernel/security/lsm").map_or_else(
-        |_| Path::new("/sys/kernel/security/tomoyo").exists(),
-        |modules| modules.split(',').any(|module| module.trim() == "tomoyo"),
-    )
-}
-
-fn root_is_initramfs() -> bool {
-    fs::read_to_string("/proc/self/mounts").is_ok_and(|table| {
-        table
-            .lines()
-            .any(|line| line.starts_with("rootfs / rootfs "))
-    })
-}
-
-/// In a user namespace the kernel mounts /proc only if the host's is all to be seen.
-fn covered_proc() -> Option<String> {
-    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let covered: Vec<&str> = table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .filter(|target| target.starts_with("/proc/"))
-        .collect();
-    (!covered.is_empty()).then(|| {
-        format!(
-            "the host's /proc is partly covered here ({}), and the kernel then refuses a new one in a user namespace: \
-             start outside of that container, or with its privileges",
-            covered.join(", ")
-        )
-    })
 }
 
 fn missing_parent(path: &Path) -> Option<String> {

@@ -93,6 +93,11 @@ fn controllers_of(list: &str) -> Vec<String> {
     known.map(str::to_owned).collect()
 }
 
+/// All that are mounted.
+pub(crate) fn hierarchies() -> Vec<Hierarchy> {
+    mounted(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
+}
+
 /// The hierarchies in the table of mounts.
 fn mounted(own: &str) -> Vec<Hierarchy> {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();

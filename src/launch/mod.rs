@@ -22,7 +22,7 @@ mod landlock;
 mod memory;
 mod outcome;
 mod paths;
-mod probe;
+pub(crate) mod probe;
 mod pty;
 mod run;
 mod signals;
@@ -30,6 +30,7 @@ mod spawner;
 mod users;
 mod wait;
 
+pub(crate) use cgroups::hierarchies as cgroup_hierarchies;
 pub(crate) use init::{InitReport, sealed as sealed_init};
 pub(crate) use outcome::{Failure, Started, Timings};
 pub(crate) use probe::refuse_clone3;

@@ -320,7 +320,7 @@ fn own_network() -> bool {
 }
 
 /// Whether openat2(2) is there and not forbidden. Asked for nothing, it is `EINVAL` where it is.
-fn openat2() -> bool {
+pub(crate) fn openat2() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
         let path: &CStr = c"/";
@@ -339,7 +339,7 @@ fn openat2() -> bool {
 }
 
 /// The same of mount_setattr(2).
-fn mount_setattr() -> bool {
+pub(crate) fn mount_setattr() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
         let path: &CStr = c"/";

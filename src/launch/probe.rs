@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use nix::unistd;
 
+pub(crate) use super::paths::{mount_setattr, openat2};
 use super::{cgroups, landlock, paths, users};
 use crate::plan::HostFacts;
 use crate::spec::{CapabilitySet, Namespace, Redirect, Spec, Tty};
@@ -21,7 +22,7 @@ static CLONE3_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Whether clone3(2) is there and has not been refused in this process. Without arguments it is
 /// `EINVAL` where it exists. It is asked anew each time: a filter may be one thread's.
-fn clone3_works() -> bool {
+pub(crate) fn clone3_works() -> bool {
     // SAFETY: a size of 0 is refused before anything is read.
     let result = unsafe { libc::syscall(libc::SYS_clone3, ptr::null::<u8>(), 0) };
     let exists = result == -1 && Errno::last() == Errno::EINVAL;
@@ -97,7 +98,7 @@ fn keyctl(spec: &Spec) -> bool {
 }
 
 /// Marks no descriptor: the range is above all that can be.
-fn close_range_cloexec() -> bool {
+pub(crate) fn close_range_cloexec() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
         // SAFETY: no descriptor has this number.

@@ -11,6 +11,7 @@ mod confine;
 mod death;
 mod debian;
 mod delegation;
+mod doctor;
 mod env;
 mod errors;
 mod exec;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         death::tests(),
         debian::tests(),
         delegation::tests(),
+        doctor::tests(),
         env::tests(),
         errors::tests(),
         exec::tests(),

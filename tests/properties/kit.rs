@@ -128,7 +128,7 @@ impl Kit<'_> {
             14 => spec.fds.push(asked(choices.below(40) as i32 - 2)),
             15 => {
                 spec.stdio[choices.below(3)] =
-                    choices.pick(&[Redirect::Inherit, Redirect::Supplied])
+                    choices.pick(&[Redirect::Inherit, Redirect::Supplied]);
             }
             16 => spec.tty = asked(choices.pick(&[Tty::Auto, Tty::New, Tty::Inherit, Tty::None])),
             17 => spec.no_new_privs = asked(choices.yes()),
@@ -234,7 +234,7 @@ impl Kit<'_> {
                     8 << 20
                 } else {
                     0
-                })))
+                })));
             }
             1 => limits.memory_reservation = Some(asked(self.size(choices))),
             2 => {
@@ -242,7 +242,7 @@ impl Kit<'_> {
                     Swap::Unlimited
                 } else {
                     Swap::Bytes(choices.number())
-                }))
+                }));
             }
             3 => limits.cpus = Some(asked(Cpus(self.size(choices) as u32))),
             4 => limits.cpu_weight = Some(asked(self.size(choices) as u32)),
@@ -309,7 +309,7 @@ fn namespaces(spec: &mut Spec, choices: &mut Choices<'_>) {
                 UserNamespace::IfNeeded,
                 UserNamespace::Auto,
                 UserNamespace::Host,
-            ]))
+            ]));
         }
     }
 }

@@ -16,9 +16,11 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 
 /// Tries a property with bytes of up to this length.
 fn holds(most: usize, property: fn(&[u8])) {
-    let mut config = Config::default();
-    // A failure is to be made a test of its own, with a name.
-    config.failure_persistence = None;
+    let config = Config {
+        // A failure is to be made a test of its own, with a name.
+        failure_persistence: None,
+        ..Config::default()
+    };
     let tried = TestRunner::new(config).run(&vec(any::<u8>(), 0..most), |data| {
         property(&data);
         Ok(())
@@ -32,7 +34,7 @@ fn holds(most: usize, property: fn(&[u8])) {
 
 #[test]
 fn every_string_is_read_or_refused() {
-    for (_, property) in strings::ALL {
+    for property in strings::ALL {
         holds(96, property);
     }
 }

@@ -11,13 +11,8 @@ use clonebox::{
 use crate::choices::Choices;
 use crate::kit::asked;
 
-/// Everything, one after the other.
-pub(crate) const ALL: [(&str, fn(&[u8])); 4] = [
-    ("mounts", mounts),
-    ("env_file", env_file),
-    ("sizes", sizes),
-    ("words", words),
-];
+/// All of them.
+pub(crate) const ALL: [fn(&[u8]); 4] = [mounts, env_file, sizes, words];
 
 const MOUNT: [&str; 48] = [
     "/a",
@@ -73,7 +68,7 @@ const MOUNT: [&str; 48] = [
 /// `--volume`, `--mount`, `--tmpfs`, the binds.
 pub(crate) fn mounts(data: &[u8]) {
     let text = match str::from_utf8(data) {
-        Ok(text) if data.len() % 2 == 0 => text.to_owned(),
+        Ok(text) if data.len().is_multiple_of(2) => text.to_owned(),
         _ => Choices::new(data).text(&MOUNT),
     };
     type Reader = fn(&str) -> Result<Mount, clonebox::MountParseError>;

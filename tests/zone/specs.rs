@@ -2,6 +2,11 @@
 //!
 //! `CLONEBOX_ZONE_LAUNCHES` is how many.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "what was made up is printed if a test fails"
+)]
+
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -124,3 +124,13 @@ pub(super) fn refuse(call: libc::c_long, errno: i32) {
     program[3].jf = 0;
     install(&program, 0).expect("a filter");
 }
+
+/// Lets a command, and all that it starts, do without a system call.
+pub(crate) fn refuse_to(command: &mut Command, call: libc::c_long, errno: Errno) {
+    let filter = move || {
+        refuse(call, errno as i32);
+        Ok(())
+    };
+    // SAFETY: only system calls are made between fork(2) and execve(2).
+    unsafe { command.pre_exec(filter) };
+}
