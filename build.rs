@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compiles the init (`src/init`), a static program without std, so that the library can embed it;
-//! and tells the command what commit and target it is built from.
+//! and tells the command what commit, of what date, and target it is built from.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,11 @@ fn main() {
     println!(
         "cargo::rustc-env=CLONEBOX_COMMIT={}",
         commit.as_deref().unwrap_or("unknown commit")
+    );
+    let date = git(&["log", "-1", "--format=%cs"]);
+    println!(
+        "cargo::rustc-env=CLONEBOX_DATE={}",
+        date.as_deref().unwrap_or_default()
     );
     println!("cargo::rustc-env=CLONEBOX_TARGET={}", variable("TARGET"));
 }

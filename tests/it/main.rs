@@ -7,6 +7,7 @@
 mod support;
 
 mod caps;
+mod completion;
 mod confine;
 mod death;
 mod debian;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     }
     support::harness::main([
         caps::tests(),
+        completion::tests(),
         confine::tests(),
         death::tests(),
         debian::tests(),

@@ -19,6 +19,7 @@ mod help;
 mod limits;
 mod mounts;
 mod privileges;
+mod reference;
 mod render;
 mod report;
 mod suggest;

@@ -50,6 +50,16 @@ pub(crate) enum Need {
     Bash,
     /// A root filesystem of Debian, whose directory `CLONEBOX_TEST_DEBIAN` names.
     Debian,
+    /// The package bash-completion.
+    BashCompletion,
+    /// zsh(1).
+    Zsh,
+    /// fish(1).
+    Fish,
+    /// man(1), with what renders its pages.
+    Man,
+    /// mandoc(1).
+    Mandoc,
     /// The sources that this binary is made of, and what cargo has made of them.
     Sources,
     /// rustc, and the sources.
@@ -61,7 +71,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 20] = [
+const ALL: [(Need, &str); 25] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -78,6 +88,11 @@ const ALL: [(Need, &str); 20] = [
     (Need::Sudo, "sudo"),
     (Need::Bash, "bash"),
     (Need::Debian, "debian"),
+    (Need::BashCompletion, "bash-completion"),
+    (Need::Zsh, "zsh"),
+    (Need::Fish, "fish"),
+    (Need::Man, "man"),
+    (Need::Mandoc, "mandoc"),
     (Need::Sources, "sources"),
     (Need::Rustc, "rustc"),
     (Need::RustcAarch64, "rustc-aarch64"),
@@ -191,6 +206,15 @@ impl Need {
                     .is_some_and(|root| Path::new(&root).join("etc/debian_version").exists()),
                 "CLONEBOX_TEST_DEBIAN names no root filesystem of Debian",
             ),
+            Self::BashCompletion => when(
+                Path::new("/usr/share/bash-completion/bash_completion").exists(),
+                "the package bash-completion is not here",
+            ),
+            Self::Zsh => starts("zsh", &["-f", "-c", "autoload -U compinit && compinit -D"]),
+            Self::Fish => starts("fish", &["--no-config", "-c", "true"]),
+            Self::Man => starts("groff", &["-man", "-Tutf8", "/dev/null"])
+                .and_then(|()| starts("man", &["--version"])),
+            Self::Mandoc => starts("mandoc", &["/dev/null"]),
             Self::Sources => {
                 let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
                 let own = env::current_exe().unwrap_or_default();
@@ -206,6 +230,19 @@ impl Need {
             Self::RustcAarch64 => compiles_core(&["--target", "aarch64-unknown-linux-gnu"]),
             Self::SetId => set_id(),
         }
+    }
+}
+
+/// Whether a program is there and does what it is asked for.
+fn starts(program: &str, words: &[&str]) -> Result<(), String> {
+    let output = Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{program}: {}", output.status)),
+        Err(error) => Err(format!("{program}: {error}")),
     }
 }
 

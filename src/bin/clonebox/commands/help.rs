@@ -1,34 +1,62 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `clonebox help`: the page of clonebox, or of a subcommand.
+//! `clonebox help`: the page of clonebox, of a subcommand, or of a topic; the manual page.
 
 use std::ffi::OsString;
 
-use super::words::{self, Asked, NoOptions};
+use argh::{ArgsInfo, FromArgs};
+
+use super::words::{self, Asked};
+use crate::reference::{man, topic};
 use crate::usage::UsageError;
 use crate::{Failure, help, render};
 
 pub(super) const HELP: &str = "\
-Usage: clonebox help [SUBCOMMAND]
-Prints the page of clonebox, or of a subcommand.
+Usage: clonebox help [SUBCOMMAND|TOPIC|OPTION|--man]
+Prints the page of clonebox, of a subcommand, or about a topic or an option.
+
+A TOPIC is a heading of clonebox --help: box, files, limits, namespaces,
+privileges, life, looking. An OPTION stands without its dashes: help tty.
+
+      --man    the manual page: clonebox help --man | man -l -
 ";
 
+/// The options of help.
+#[derive(ArgsInfo, Debug, FromArgs, PartialEq, Eq)]
+struct Options {
+    /// the manual page
+    #[argh(switch)]
+    man: bool,
+}
+
 pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
-    let operands = match words::read::<NoOptions>("help", words)? {
+    let (options, operands) = match words::read::<Options>("help", words)? {
         Asked::Help => return Ok(render::page(HELP)),
-        Asked::This(_, operands) => operands,
+        Asked::This(options, operands) => (options, operands),
     };
-    let page = match operands.as_slice() {
-        [] => help::TEXT,
-        [name] => match super::find(name.as_ref()) {
-            Some(subcommand) => subcommand.help,
-            None => {
-                let known: Vec<&str> = super::ALL.iter().map(|known| known.name).collect();
-                let (name, known) = (name.escape_default(), known.join(", "));
-                let message = format!("there is no subcommand {name}; there are {known}");
-                return Err(UsageError::new(message).into());
-            }
-        },
-        _ => return Err(UsageError::new("help takes one subcommand").into()),
+    let page = match (options.man, operands.as_slice()) {
+        (true, []) => man::page(),
+        (true, _) => return Err(UsageError::new("help --man takes no subcommand").into()),
+        (false, []) => help::TEXT.to_owned(),
+        (false, [name]) => about(name)?,
+        (false, _) => return Err(UsageError::new("help takes one subcommand").into()),
     };
-    Ok(render::page(page))
+    Ok(render::page(&page))
+}
+
+fn about(name: &str) -> Result<String, UsageError> {
+    if let Some(subcommand) = super::find(name.as_ref()) {
+        return Ok(subcommand.help.to_owned());
+    }
+    topic::page(name).ok_or_else(|| {
+        let known = super::ALL.iter().map(|known| known.name.to_owned());
+        let known: Vec<String> = known.collect();
+        let (name, known, topics) = (
+            name.escape_default(),
+            known.join(", "),
+            topic::names().join(", "),
+        );
+        UsageError::new(format!(
+            "there is no subcommand {name}; there are {known}; and the topics {topics}"
+        ))
+    })
 }

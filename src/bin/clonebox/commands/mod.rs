@@ -8,6 +8,7 @@
 //! To add one: a file with its page (`HELP`), its options (an argh struct, if it has any) and
 //! `run(words) -> Result<exit code, Failure>`; a line in [`ALL`]; a word in `help.rs`.
 
+mod completion;
 mod doctor;
 mod help;
 mod run;
@@ -40,7 +41,12 @@ macro_rules! subcommand {
 }
 
 /// All there are, in the order of the page that lists them.
-pub(crate) const ALL: &[Subcommand] = &[subcommand!(run), subcommand!(doctor), subcommand!(help)];
+pub(crate) const ALL: &[Subcommand] = &[
+    subcommand!(run),
+    subcommand!(doctor),
+    subcommand!(completion),
+    subcommand!(help),
+];
 
 /// The subcommand that a word is.
 pub(crate) fn find(word: &OsStr) -> Option<&'static Subcommand> {
