@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Stdio;
 
 use crate::support::clonebox::{Ran, run};
+use crate::support::pty::{Change, Terminal};
 use crate::support::{Clonebox, binary, files, probe, tests};
 
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
@@ -29,6 +30,45 @@ fn refused(words: &[&str], message: &str) {
 }
 
 tests! {
+    fn errors_stand_out_at_a_terminal_and_nowhere_else() needs [Ptmx] {
+        let said = |variables: &[(&str, &str)]| {
+            let mut terminal = Terminal::new();
+            let mut command = Clonebox::new().env("TERM", "xterm");
+            for (name, value) in variables {
+                command = command.env(name, value);
+            }
+            terminal.run(command.args(["--tty", "x", "--", "/bin/true"]));
+            assert_eq!(terminal.end(), Change::Exited(125));
+            String::from_utf8(terminal.seen().to_vec()).expect("UTF-8")
+        };
+        let plain = "clonebox: --tty x: expected auto, new, inherit or none";
+        assert_eq!(said(&[]), format!("\x1b[1m{plain}\x1b[0m\r\n"));
+        assert_eq!(said(&[("NO_COLOR", "")]), format!("\x1b[1m{plain}\x1b[0m\r\n"));
+        for variable in [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "")] {
+            assert_eq!(said(&[variable]), format!("{plain}\r\n"), "{variable:?}");
+        }
+        let ran = Clonebox::new().env("TERM", "xterm").args(["--tty", "x", "--", "/bin/true"]).run();
+        assert_eq!(ran.stderr(), format!("{plain}\n"));
+    }
+
+    fn quiet_leaves_out_all_but_errors() needs [Box] {
+        let weight = ["--best-effort-limits", "--cgroup-conf", "rdma.none=1"];
+        let words = |quiet: &[&'static str]| {
+            let program = ["--", "/bin/true"];
+            let words: Vec<&str> = quiet.iter().chain(&weight).chain(&program).copied().collect();
+            run(words)
+        };
+        // Where there is such a controller its file is not: that is an error, and stays one.
+        let loud = words(&[]).stderr();
+        let quiet = words(&["--quiet"]).stderr();
+        if loud.contains("warning: ") {
+            assert_eq!(quiet, "");
+        } else {
+            assert_eq!(quiet, loud);
+        }
+        run(["-q", "--tty", "x", "--", "/bin/true"]).exits_with(125).complains("expected auto");
+    }
+
     fn help_fits_a_screen() needs [] {
         let text = run(["--help"]).succeeds().says_nothing_else().stdout();
         assert!(text.starts_with("Usage: clonebox [OPTIONS] [--] COMMAND [ARG...]\n"), "{text}");

@@ -213,6 +213,9 @@ pub(crate) struct Args {
     /// give up the start after this time
     #[argh(option)]
     pub(crate) start_timeout: Option<String>,
+    /// say nothing but errors
+    #[argh(switch, short = 'q')]
+    pub(crate) quiet: bool,
     /// print the plan
     #[argh(option)]
     pub(crate) explain: Option<String>,

@@ -34,6 +34,7 @@ pub(crate) enum Form {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) spec: Spec,
+    pub(crate) quiet: bool,
     pub(crate) explain: Option<Form>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) timings: Option<Sink>,
@@ -52,10 +53,12 @@ pub(crate) fn options(args: Args, command: Vec<OsString>) -> Result<Options, Usa
     let file = |word: &Option<String>| word.clone().filter(|_| explain.is_none());
     let timings = optional("--timings", file(&args.timings).as_deref(), Sink::open)?;
     let report = optional("--report", file(&args.report).as_deref(), Sink::open)?;
+    let quiet = args.quiet;
     let mut spec = spec(args, command)?;
     spec.timings = timings.is_some();
     Ok(Options {
         spec,
+        quiet,
         explain: explain.map(|form| form.value),
         timeout: timeout.map(|timeout| timeout.value),
         timings: timings.map(|sink| sink.value),

@@ -127,6 +127,7 @@ fn wait_for_children() {
 fn supervise(options: Options) -> Result<u8, Failure> {
     let Options {
         spec,
+        quiet,
         timeout,
         report,
         timings,
@@ -140,7 +141,7 @@ fn supervise(options: Options) -> Result<u8, Failure> {
     if spec.tty.value == Tty::Inherit && spec.namespaces.pid.value == Namespace::Private {
         supervisor.wait_for_foreground();
     }
-    let outcome = start(spec, &supervisor, timings);
+    let outcome = start(spec, &supervisor, timings, quiet);
     // The signals stay taken until the process ends: one that comes late must not change how.
     std::mem::forget(supervisor);
     if let Some(report) = report {
@@ -165,9 +166,12 @@ fn start(
     spec: clonebox::Spec,
     supervisor: &Supervisor,
     timings: Option<Sink>,
+    quiet: bool,
 ) -> Result<Ended, Failure> {
     let template = Command::from(spec).prepare()?;
-    render::missed(template.plan().missed());
+    if !quiet {
+        render::missed(template.plan().missed());
+    }
     let mut child = template.spawn()?;
     privileges::drop_unneeded(template.plan().has_cgroups());
     if let Some((sink, steps)) = timings.zip(child.timings()) {
@@ -175,7 +179,11 @@ fn start(
             .map_err(|error| Failure::Io("write the timings", error))?;
     }
     let outcome = supervisor
-        .supervise(&mut child, render::notice)
+        .supervise(&mut child, |notice| {
+            if !quiet {
+                render::notice(notice);
+            }
+        })
         .map_err(|error| Failure::Io("wait for the box", error))?;
     render::out_of_memory(&outcome);
     let plan = template.plan();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Everything that the command prints.
 
+use std::env;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use clonebox::{Notice, Outcome, StepTiming, Violation};
 
@@ -23,13 +24,13 @@ pub(crate) fn page(text: &str) -> u8 {
 /// Prints why there is no box.
 pub(crate) fn failure(failure: &Failure) {
     match failure {
-        Failure::Usage(error) => say(&error.to_string()),
-        Failure::Io(action, error) => say(&format!("cannot {action}: {error}")),
+        Failure::Usage(error) => complain(&error.to_string()),
+        Failure::Io(action, error) => complain(&format!("cannot {action}: {error}")),
         Failure::Box(error) => {
-            error.to_string().lines().for_each(say);
+            error.to_string().lines().for_each(complain);
             let detail = error.detail();
             if !detail.is_empty() {
-                write(&format!("{detail}\n"));
+                write(&format!("{}\n", styled(DIM, &detail)));
             }
         }
     }
@@ -88,6 +89,26 @@ pub(crate) fn timings(steps: &[StepTiming]) -> String {
     }
     let _ = writeln!(table, "{:>10.1} µs  in all", total.as_secs_f64() * 1e6);
     table
+}
+
+/// Says what is wrong: at a terminal so that it can be told from what the command has printed.
+fn complain(line: &str) {
+    let line = format!("clonebox: {line}");
+    write(&format!("{}\n", styled(BOLD, &line)));
+}
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+
+/// Text in a style of ECMA-48, if standard error is a terminal that shows any and its user has nothing
+/// against it: NO_COLOR, which counts if it is not empty.
+fn styled(style: &str, text: &str) -> String {
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
+    if refused || is_dumb || !io::stderr().is_terminal() {
+        return text.to_owned();
+    }
+    format!("\x1b[{style}m{text}\x1b[0m")
 }
 
 fn say(line: &str) {

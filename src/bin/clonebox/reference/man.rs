@@ -89,6 +89,10 @@ pub(crate) fn page() -> String {
         page.raw(&format!(".B {}", escaped(code)));
         page.paragraph(meaning);
     }
+    page.section("ENVIRONMENT");
+    page.raw(".TP");
+    page.raw(".B NO_COLOR");
+    page.paragraph("If it is set and not empty, errors are not emphasised at a terminal.");
     page.section("EXAMPLES");
     for (index, (what, command)) in EXAMPLES.into_iter().enumerate() {
         if index > 0 {

@@ -335,6 +335,11 @@ pub(super) const ALL: &[Text] = &[
         "Gives up if the program has not been executed by then.",
     ),
     text(
+        "--quiet",
+        "",
+        "Says nothing of its own but errors: neither of limits that --best-effort-limits leaves out nor of signals that the command ignores.",
+    ),
+    text(
         "--explain",
         "json",
         "Prints the plan, call by call with who asked for it, and does nothing. The value is optional.",
