@@ -312,6 +312,10 @@ tests! {
             &["--user", evil],
             &["--tty", evil],
             &["--report", "/dev/null/\x1b"],
+            &["--tmpfs", "/t:x=\x1b"],
+            &["--volume", "/\x1b:/dev"],
+            &["--device-read-bps", "/dev/\x1b:1"],
+            &["--cgroup-conf", "memory.none=\x1b"],
             &["--\x1b[2J"],
             &["--init=\x1b"],
         ] {

@@ -6,15 +6,23 @@
 //! ```
 
 #![cfg_attr(not(test), no_main)]
+#![cfg_attr(fuzzing, expect(dead_code, reason = "a fuzzer only reads the words"))]
 
 #[cfg(any(target_env = "musl", test))]
 mod arena;
 mod args;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/properties/choices.rs"]
+#[expect(dead_code, reason = "not all decisions are needed")]
+mod choices;
 mod commands;
 mod confine;
 mod convert;
 mod descriptors;
+#[cfg(not(fuzzing))]
 mod entry;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod help;
 mod limits;
 mod mounts;

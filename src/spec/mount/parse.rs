@@ -200,14 +200,21 @@ impl Mount {
             (_, "true" | "1", _) => self.option(name, None)?,
             (_, "false" | "0", _) => {
                 let Some(opposite) = opposite(name) else {
-                    return error(format!("there is no option {name}={value} for this mount"));
+                    return error(no_such_option(name, value));
                 };
                 self.option(opposite, None)?;
             }
-            _ => return error(format!("there is no option {name}={value} for this mount")),
+            _ => return error(no_such_option(name, value)),
         }
         Ok(())
     }
+}
+
+fn no_such_option(name: &str, value: &str) -> String {
+    format!(
+        "there is no option {:?} for this mount",
+        format!("{name}={value}")
+    )
 }
 
 /// The switch that undoes another.
