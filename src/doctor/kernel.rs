@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::{Finding, Health};
 use crate::host::{caller, root};
-use crate::launch::probe;
+use crate::launch::{landlock_version, probe};
 
 const TOPIC: &str = "kernel";
 
@@ -114,28 +114,17 @@ fn seccomp() -> Finding {
     }
 }
 
-/// The version of Landlock's interface: landlock_create_ruleset(2).
 fn landlock() -> Finding {
-    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
-    // SAFETY: with this flag the call takes no memory.
-    let version = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            ptr::null::<u8>(),
-            0,
-            LANDLOCK_CREATE_RULESET_VERSION,
-        )
-    };
     let finding = |detail: String| Finding::ok(TOPIC, "landlock", detail);
-    if version > 0 {
-        return finding(format!("version {version} of its interface"));
-    }
-    match Errno::last() {
-        Errno::EOPNOTSUPP => finding("it is built in and not active".to_owned()).with(
+    match landlock_version() {
+        Ok(version) => finding(format!("version {version} of its interface")),
+        Err(Errno::EOPNOTSUPP) => finding("it is built in and not active".to_owned()).with(
             Health::Missing,
             (!root::has_security_module("landlock"))
                 .then(|| "boot with landlock among the modules of lsm=".to_owned()),
         ),
-        _ => finding("missing or filtered".to_owned()).with(Health::Missing, way_out("landlock")),
+        Err(_) => {
+            finding("missing or filtered".to_owned()).with(Health::Missing, way_out("landlock"))
+        }
     }
 }

@@ -32,6 +32,7 @@ mod wait;
 
 pub(crate) use cgroups::hierarchies as cgroup_hierarchies;
 pub(crate) use init::{InitReport, sealed as sealed_init};
+pub(crate) use landlock::version as landlock_version;
 pub(crate) use outcome::{Failure, Started, Timings};
 pub(crate) use probe::refuse_clone3;
 pub(crate) use pty::peer;
