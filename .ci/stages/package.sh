@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# What is installed: by cargo, from the tarball, and as a Debian package in a root filesystem of its own. Building
+# for release takes minutes: only on request.
+[ -n "${CLONEBOX_CI_PACKAGE:-}" ] || skip 'nothing is packaged unless asked for (CLONEBOX_CI_PACKAGE=1)'
+
+# The completions and the manual page, in the shells and readers that they are for.
+has=ptmx
+for pair in bash: zsh: fish: man:man-db mandoc: groff:groff-base; do
+  # shellcheck disable=SC2086 # no package, or one
+  if need "${pair%%:*}" ${pair#*:}; then has+=,${pair%%:*}; else skipped "${pair%%:*} is not here and cannot be installed"; fi
+done
+has=${has//,groff/}
+binaries
+suite 'completions and manual page' env CLONEBOX_BIN="$CI_TMP/bin/clonebox" CLONEBOX_TEST_HAS="$has" "$CI_TMP/bin/it" completion
+
+export PATH=$CI_CACHE/tools/bin:$PATH
+forms=(tarball)
+if ! command -v cargo-deb >/dev/null; then
+  cargo install --quiet --locked --root "$CI_CACHE/tools" --target-dir "$CI_CACHE/tools/target" cargo-deb || true
+  rm -rf "$CI_CACHE/tools/target"
+fi
+if command -v cargo-deb >/dev/null; then forms+=(deb); else skipped 'deb: cargo-deb cannot be built'; fi
+packaging/build "${forms[@]}" >"$CI_TMP/packages"
+cat "$CI_TMP/packages"
+
+tarball=$(grep '\.tar\.gz$' "$CI_TMP/packages")
+mkdir "$CI_TMP/unpacked"
+tar -C "$CI_TMP/unpacked" --strip-components=1 -xzf "$tarball"
+check 'tarball: the program is static' sh -c "! readelf -l '$CI_TMP/unpacked/bin/clonebox' | grep -q INTERP"
+check 'tarball: the program tells its version' "$CI_TMP/unpacked/bin/clonebox" --version
+packaging/build tarball >/dev/null
+check 'tarball: the same sources give the same bytes' cmp "$tarball" <(cat target/package/*.tar.gz)
+check 'cargo install' cargo install --quiet --locked --path . --root "$CI_TMP/installed"
+check 'cargo install: the program tells its version' "$CI_TMP/installed/bin/clonebox" --version
+
+[ ${#forms[@]} -gt 1 ] || exit 0
+packaging/build deb >"$CI_TMP/packages"
+deb=$(grep '\.deb$' "$CI_TMP/packages")
+if need lintian; then
+  check 'deb: lintian' lintian --fail-on error,warning "$deb"
+else
+  skipped 'deb: lintian is not here and cannot be installed'
+fi
+require_root
+require debootstrap
+# Without a network of its own choice: the machine's mirror.
+mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null |
+  sed -n -e 's/^URIs: *\([^ ]*\/debian\)\/*$/\1/p' -e 's/^deb \(\[[^]]*\] \)\?\([^ ]*\/debian\)\/* .*/\2/p' | head -n 1)
+root=$CI_TMP/debian
+as_root debootstrap --variant=minbase bookworm "$root" "$mirror" >"$CI_TMP/debootstrap.log" 2>&1 ||
+  skip "deb: no root filesystem: $(tail -n 1 "$CI_TMP/debootstrap.log")"
+as_root cp "$deb" "$root/clonebox.deb"
+inside() { as_root chroot "$root" "$@"; }
+check 'deb: it is installed' inside dpkg --install /clonebox.deb
+check 'deb: the program runs' inside clonebox --version
+# shellcheck disable=SC2016 # the words are for the inner shell
+check 'deb: a box starts' inside sh -c 'mount -t proc proc /proc && clonebox -- true; status=$?; umount /proc; exit $status'
+for file in man/man1/clonebox.1.gz bash-completion/completions/clonebox zsh/vendor-completions/_clonebox \
+  fish/vendor_completions.d/clonebox.fish doc/clonebox/copyright; do
+  check "deb: /usr/share/$file" inside sh -c "dpkg-query -L clonebox | grep -qx /usr/share/$file"
+done
+check 'deb: it is removed' inside dpkg --purge clonebox
+check 'deb: nothing is left of it' sh -c "! find '$root/usr' '$root/etc' -name '*clonebox*' | grep ."
