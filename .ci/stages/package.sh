@@ -53,8 +53,16 @@ as_root cp "$deb" "$root/clonebox.deb"
 inside() { as_root chroot "$root" "$@"; }
 check 'deb: it is installed' inside dpkg --install /clonebox.deb
 check 'deb: the program runs' inside clonebox --version
-# shellcheck disable=SC2016 # the words are for the inner shell
-check 'deb: a box starts' inside sh -c 'mount -t proc proc /proc && clonebox -- true; status=$?; umount /proc; exit $status'
+as_root mount -t proc proc "$root/proc"
+undo sh -c "umount -q '$root/proc' || true"
+names_the_chroot() { inside clonebox doctor | grep -q '^ *hint *this process is in a chroot, whose root is no mount'; }
+check 'deb: doctor names what is in the way in a chroot' names_the_chroot
+as_root umount "$root/proc"
+as_root mount --bind "$root" "$root"
+undo umount "$root"
+as_root mount -t proc proc "$root/proc"
+check 'deb: a box starts' inside clonebox -- true
+as_root umount "$root/proc"
 for file in man/man1/clonebox.1.gz bash-completion/completions/clonebox zsh/vendor-completions/_clonebox \
   fish/vendor_completions.d/clonebox.fish doc/clonebox/copyright; do
   check "deb: /usr/share/$file" inside sh -c "dpkg-query -L clonebox | grep -qx /usr/share/$file"

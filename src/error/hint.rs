@@ -84,6 +84,9 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
     };
     match (step.call.name, errno) {
         ("mount", Errno::EPERM) if user && !is_filtered() => host::proc::refusal(),
+        ("mount", Errno::EINVAL) if host::caller::is_in_chroot() => Some(
+            "this process is in a chroot, whose root is no mount: mount --bind it on itself before".to_owned(),
+        ),
         ("mount", Errno::ENOENT) if !Path::new("/proc").is_dir() => Some("there is no directory /proc".to_owned()),
         ("openat" | "write", _) if &*step.action == "set the oom score adjustment" => missing(CAP_SYS_RESOURCE)
             .map(|reason| format!("{reason}: the score can be raised, not lowered")),
