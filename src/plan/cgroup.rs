@@ -276,7 +276,7 @@ fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
     if let Some(weight) = &limits.io_weight {
         let unified = pair("io.weight", format!("default {}", weight.value));
         // 100 of version 2 are 500 of version 1, whose range is 10 to 1000.
-        let old = (weight.value * 5).clamp(10, 1000).to_string();
+        let old = weight.value.saturating_mul(5).clamp(10, 1000).to_string();
         add(
             "io",
             &weight.origin,

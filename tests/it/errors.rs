@@ -164,6 +164,14 @@ tests! {
         run([""; 0]).exits_with(125).complains(message);
     }
 
+    fn a_weight_far_out_of_range_is_refused() needs [] {
+        let mut spec = clonebox::Spec::new("/bin/true");
+        let origin = clonebox::Origin::text("test");
+        spec.limits.io_weight = Some(clonebox::Setting::new(u32::MAX, origin));
+        let error = Command::from(spec).prepare().expect_err("no box");
+        assert_eq!(error.to_string(), "test: a weight is 1 to 10000");
+    }
+
     fn a_nul_byte_in_an_argument_is_refused() needs [] {
         let error = Command::new("/bin/true").args(["a", "b\0c"]).spawn().expect_err("no box");
         assert_eq!(error.kind(), ErrorKind::Spec);
