@@ -120,9 +120,7 @@ impl Kit<'_> {
                 spec.login = Some(asked(Login { user, group }));
             }
             10 => spec.umask = Some(asked(choices.number() as u32 & 0o1777)),
-            11 => spec
-                .rlimits
-                .push(asked(rlimit(self.size(choices), choices))),
+            11 => spec.rlimits.push(asked(self.rlimit(choices))),
             12 => spec.nice = Some(asked(choices.below(50) as i32 - 25)),
             13 => spec.oom_score_adj = Some(asked(choices.number() as i32 % 1200)),
             14 => spec.fds.push(asked(choices.below(40) as i32 - 2)),
@@ -171,6 +169,26 @@ impl Kit<'_> {
                 spec.start_timeout = Some(asked(Duration::from_nanos(choices.number())));
             }
             _ => {}
+        }
+    }
+
+    fn rlimit(&self, choices: &mut Choices<'_>) -> Rlimit {
+        let resource = choices.pick(&[
+            Resource::RLIMIT_NOFILE,
+            Resource::RLIMIT_CPU,
+            Resource::RLIMIT_AS,
+            Resource::RLIMIT_STACK,
+            // What ends for want of another leaves no core file behind.
+            if self.launched {
+                Resource::RLIMIT_FSIZE
+            } else {
+                Resource::RLIMIT_CORE
+            },
+        ]);
+        Rlimit {
+            resource,
+            soft: self.size(choices),
+            hard: choices.number(),
         }
     }
 
@@ -277,21 +295,6 @@ impl MountKindWord {
             Self::Devpts => MountKind::Devpts,
             Self::Mqueue => MountKind::Mqueue,
         }
-    }
-}
-
-fn rlimit(soft: u64, choices: &mut Choices<'_>) -> Rlimit {
-    let resource = choices.pick(&[
-        Resource::RLIMIT_NOFILE,
-        Resource::RLIMIT_CPU,
-        Resource::RLIMIT_AS,
-        Resource::RLIMIT_STACK,
-        Resource::RLIMIT_CORE,
-    ]);
-    Rlimit {
-        resource,
-        soft,
-        hard: choices.number(),
     }
 }
 
