@@ -40,13 +40,13 @@ mod streams;
 mod supervise;
 
 pub use cgroup::LimitsUsage;
-pub use command::{Command, Stdio, Template};
+pub use command::{Command, Launch, Pool, Stdio, Template, TemplateMounts};
 pub use doctor::{Diagnosis, Finding, Health};
 pub use error::{Error, ErrorKind, FailedStep};
 pub use pidfd::Usage;
 pub use plan::{
     CgroupFacts, Enforced, Hierarchy, HostFacts, MountFacts, PathFacts, Plan, PlannedStep,
-    SourceKind, UserFacts, compile,
+    SourceKind, TemplatePlans, UserFacts, compile, compile_template,
 };
 pub use spec::{
     Access, Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev, DeviceLimit,

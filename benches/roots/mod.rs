@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use clonebox::{Command, Rootfs, Setting, Spec, Template, Writes};
+use clonebox::{Command, Rootfs, Setting, Spec, Template, TemplateMounts, Writes};
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{pipe2, read, write};
@@ -24,7 +24,7 @@ pub(crate) const PROGRAM: &str = "/exit";
 /// The program that clonebox executes from a sealed file. The floor does the same, with the same one.
 static SEALED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 /// Below this the child has its own numbers.
-const OWN_NUMBERS: i32 = 6;
+const OWN_NUMBERS: i32 = 7;
 
 /// A way to start the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,11 @@ struct Kind {
 
 impl Kind {
     fn new(root: &Path, spec: Spec, view: View) -> Result<Self> {
-        let command = Command::from(spec);
-        let template = command.prepare()?;
+        let mut command = Command::from(spec);
+        // The floor makes all mounts, as one launch does.
+        let template = command
+            .template_mounts(TemplateMounts::EachLaunch)
+            .prepare()?;
         Ok(Self {
             straight: Straight::new(root, PROGRAM, template.plan(), view),
             template,

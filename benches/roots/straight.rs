@@ -15,6 +15,8 @@ use crate::floor::child::{Kernel, Linux, Privileges, attach, call, exit, own_nam
 const REPORT: usize = 3;
 const PARENT: usize = 4;
 const INIT: usize = 5;
+/// The null device, by which files of /proc are covered.
+const NULL: usize = 6;
 
 const LOOK_UP: usize = (libc::O_PATH | libc::O_CLOEXEC | libc::O_DIRECTORY) as usize;
 const CAREFUL: usize = (libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC) as usize;
@@ -174,14 +176,17 @@ fn make_box<K: Kernel>(kernel: &mut K, straight: &Straight) {
             [lent as usize, number, flags as usize],
         );
     }
+    // A number that the null device will have.
+    let args = [straight.lent[2] as usize, NULL, libc::O_CLOEXEC as usize];
+    kernel.call("dup3", libc::SYS_dup3, args);
     let enter_cgroups = |kernel: &mut K| enter_cgroups(kernel, straight);
     attach(kernel, &straight.parent, enter_cgroups);
     own_names_and_mounts(kernel);
     let (cwd, umask, root) = make_root(kernel, &straight.root);
+    mount_dev(kernel, root);
     mount_proc(kernel, root);
     mount_sys(kernel, root);
     mount_cgroups(kernel, straight.view);
-    mount_dev(kernel, root);
     kernel.call("close", libc::SYS_close, [cwd]);
     kernel.call("fchdir", libc::SYS_fchdir, [root]);
     kernel.call("close", libc::SYS_close, [root]);
@@ -265,16 +270,23 @@ fn mount_proc(kernel: &mut impl Kernel, root: usize) {
         let args = [0, name, 0, REMOUNT | BIND | READ_ONLY | CAREFUL, 0];
         try_mount(kernel, args);
     }
+    let dev = find(kernel, root, c"dev");
+    let flags = (libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW) as usize;
+    let null = kernel.call("openat", libc::SYS_openat, [dev, at(c"null"), flags]);
+    kernel.call("close", libc::SYS_close, [dev]);
     let args = [
-        libc::AT_FDCWD as usize,
-        at(c"/dev/null"),
-        libc::AT_SYMLINK_NOFOLLOW as usize,
+        null,
+        at(c""),
+        EMPTY_PATH,
         libc::STATX_TYPE as usize,
         structure.as_mut_ptr().addr(),
     ];
     kernel.call("statx", libc::SYS_statx, args);
+    let args = [null, NULL, libc::O_CLOEXEC as usize];
+    kernel.call("dup3", libc::SYS_dup3, args);
+    kernel.call("close", libc::SYS_close, [null]);
     for name in MASKED_FILES {
-        try_mount(kernel, [at(c"/dev/null"), at(name), 0, BIND, 0]);
+        try_mount(kernel, [at(c"self/fd/6"), at(name), 0, BIND, 0]);
     }
     cover(kernel, &MASKED_IN_PROC);
 }

@@ -2,7 +2,7 @@
 //! One step: one system call, ready for the kernel.
 
 /// Number of [`Slot`]s a launch has. Our own limit.
-pub const SLOTS: usize = 40;
+pub const SLOTS: usize = 48;
 
 /// A word that is known only at the launch, or only after an earlier step: a descriptor, or the
 /// address of memory that belongs to this launch. The plan is shared by launches; slots are not.

@@ -9,6 +9,8 @@ macro_rules! setting {
 }
 
 mod confine;
+mod launch;
+mod pool;
 mod stdio;
 mod template;
 
@@ -20,8 +22,10 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+pub use launch::Launch;
+pub use pool::Pool;
 pub use stdio::Stdio;
-pub use template::Template;
+pub use template::{Template, TemplateMounts};
 
 use crate::error::Error;
 use crate::spec::{
@@ -51,6 +55,8 @@ use crate::supervise::Child;
 pub struct Command {
     spec: Spec,
     stdio: [Option<Stdio>; 3],
+    template_mounts: TemplateMounts,
+    unmount_later: bool,
 }
 
 impl Command {
@@ -309,16 +315,39 @@ impl Command {
         self
     }
 
-    /// Compiles the command, to be launched any number of times.
+    /// Chooses what [`prepare`](Self::prepare) makes once for all launches; a launch without it makes all
+    /// itself.
+    pub fn template_mounts(&mut self, mounts: TemplateMounts) -> &mut Self {
+        self.template_mounts = mounts;
+        self
+    }
+
+    /// Chooses whether [`Child::wait`] may tell of the end of a box before its mounts are taken away, which a
+    /// thread of the library then does within milliseconds. It is a good part of the wait; whoever wants to
+    /// unmount what was in the box needs it done. Linux 6.11 or later; before, it changes nothing.
+    pub fn unmount_later(&mut self, later: bool) -> &mut Self {
+        self.unmount_later = later;
+        self
+    }
+
+    /// Compiles the command, to be launched any number of times, and makes the mounts that the launches can
+    /// have in common: see [`Template`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Spec`](crate::ErrorKind::Spec), with all that is wrong with it.
+    /// [`ErrorKind::Spec`](crate::ErrorKind::Spec), with all that is wrong with it; any other if mounts
+    /// cannot be made.
     pub fn prepare(&self) -> Result<Template, Error> {
-        self.prepare_with(&Stdio::inherit(), &Stdio::inherit())
+        let inherit = Stdio::inherit();
+        self.prepare_with(&inherit, &inherit, self.template_mounts)
     }
 
-    fn prepare_with(&self, stdin: &Stdio, output: &Stdio) -> Result<Template, Error> {
+    fn prepare_with(
+        &self,
+        stdin: &Stdio,
+        output: &Stdio,
+        mounts: TemplateMounts,
+    ) -> Result<Template, Error> {
         let [one, two, three] = &self.stdio;
         let stdio = [(one, stdin), (two, output), (three, output)]
             .map(|(stdio, default)| stdio.as_ref().unwrap_or(default).clone());
@@ -328,7 +357,9 @@ impl Command {
             Redirect::Inherit => Redirect::Inherit,
             Redirect::Supplied => Redirect::Supplied,
         });
-        Template::new(spec, stdio)
+        let mut template = Template::new(spec, stdio, mounts)?;
+        template.unmount_later = self.unmount_later;
+        Ok(template)
     }
 
     /// Starts the box: its program has been executed when this returns. Standard streams are
@@ -338,7 +369,9 @@ impl Command {
     ///
     /// Of every [`ErrorKind`](crate::ErrorKind). Nothing of the box is left then.
     pub fn spawn(&self) -> Result<Child, Error> {
-        self.prepare()?.spawn()
+        let inherit = Stdio::inherit();
+        self.prepare_with(&inherit, &inherit, TemplateMounts::EachLaunch)?
+            .spawn()
     }
 
     /// Starts the box and waits for its end.
@@ -358,18 +391,20 @@ impl Command {
     /// As [`spawn`](Self::spawn).
     pub fn output(&self) -> Result<Output, Error> {
         let child = self
-            .prepare_with(&Stdio::null(), &Stdio::piped())?
+            .prepare_with(&Stdio::null(), &Stdio::piped(), TemplateMounts::EachLaunch)?
             .spawn()?;
         child.wait_with_output().map_err(|error| waiting(&error))
     }
 
-    /// What starting the box would do, a line for each system call, without doing it.
+    /// What [`spawn`](Self::spawn) would do, a line for each system call, without doing it.
     ///
     /// # Errors
     ///
-    /// As [`prepare`](Self::prepare).
+    /// [`ErrorKind::Spec`](crate::ErrorKind::Spec).
     pub fn explain(&self) -> Result<String, Error> {
-        Ok(self.prepare()?.plan().to_string())
+        let inherit = Stdio::inherit();
+        let template = self.prepare_with(&inherit, &inherit, TemplateMounts::EachLaunch)?;
+        Ok(template.plan().to_string())
     }
 }
 
@@ -385,6 +420,8 @@ impl From<Spec> for Command {
         Self {
             spec,
             stdio: [None, None, None],
+            template_mounts: TemplateMounts::Once,
+            unmount_later: false,
         }
     }
 }

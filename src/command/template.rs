@@ -7,48 +7,181 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::launch::{Launch, Source};
 use super::stdio::Stdio;
 use crate::error::Error;
-use crate::launch::{Failure, launch, refuse_clone3, sealed_init};
-use crate::plan::{HostFacts, Plan, compile};
+use crate::launch::{Failure, Started, Supplies, launch, make_mounts, refuse_clone3, sealed_init};
+use crate::plan::{HostFacts, Kind, Plan, TemplatePlans, Words, compile_kind};
 use crate::spec::{Setting, Spec};
 use crate::supervise::Child;
 
+/// What of a box is made once, and shared by the launches of a [`Template`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TemplateMounts {
+    /// The mounts that a box cannot write to, or writes to where the caller has said: the root filesystem,
+    /// volumes, /sys. They show what was mounted on the host when the template was made.
+    #[default]
+    Once,
+    /// Nothing: each launch makes all mounts anew.
+    EachLaunch,
+}
+
 /// A [`Command`](crate::Command) that has been compiled. It launches boxes from any thread, any number
 /// at once, without compiling again.
+///
+/// With a root filesystem it also has the mounts of its boxes, in a mount namespace in which nobody lives
+/// (mount_namespaces(7)): a launch takes a copy of that, and not of all that is mounted on the host. Each
+/// box has its own /proc, /dev, tmpfs and upper layer of an overlay: of what one box writes, another sees
+/// only what goes to the root filesystem or to a volume by the caller's word. What is mounted on the host
+/// after that, boxes do not see, except below a volume with
+/// [`Propagation::Slave`](crate::Propagation::Slave); [`refresh`](Self::refresh) makes the mounts anew.
+///
+/// Mounts are made at each launch nevertheless, as with [`TemplateMounts::EachLaunch`], on the caller's own
+/// root, whose mounts are as many in a copy; in a user namespace, because a process in one may not join a
+/// mount namespace of its caller's; where devices cannot be made (`CAP_MKNOD`); and before Linux 5.12.
+/// [`shares_mounts`](Self::shares_mounts) tells.
 #[derive(Clone, Debug)]
 pub struct Template {
-    spec: Arc<Spec>,
+    pub(super) spec: Arc<Spec>,
     facts: Arc<HostFacts>,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
+    /// What was asked for, and what came of it.
+    kind: Kind,
+    mounts: Option<Mounts>,
     stdio: [Stdio; 3],
+    pub(super) unmount_later: bool,
     /// Our program for the plan's role: sealed, so that all launches can have the same.
     init: Option<Arc<OwnedFd>>,
 }
 
+/// The mounts that launches have in common, and the plan that has made them.
+#[derive(Clone, Debug)]
+struct Mounts {
+    plan: Arc<Plan>,
+    namespace: Arc<OwnedFd>,
+}
+
+/// A box that has been started, or stands.
+pub(super) struct Launched {
+    pub(super) plan: Arc<Plan>,
+    pub(super) started: Started,
+    streams: [Option<OwnedFd>; 3],
+}
+
+impl Launched {
+    pub(super) fn into_child(self, unmount_later: bool) -> Child {
+        let mut child = Child::new(self.plan, self.started);
+        if unmount_later {
+            child.unmount_later();
+        }
+        let [stdin, stdout, stderr] = self.streams;
+        child.stdin = stdin.map(ChildStdin::from);
+        child.stdout = stdout.map(ChildStdout::from);
+        child.stderr = stderr.map(ChildStderr::from);
+        child
+    }
+
+    /// One whose process has been reaped: its cgroups go.
+    pub(super) fn forget(self) {
+        if let Some(cgroup) = self.started.cgroup {
+            cgroup.remove();
+        }
+    }
+}
+
 impl Template {
-    pub(super) fn new(spec: Spec, stdio: [Stdio; 3]) -> Result<Self, Error> {
+    pub(super) fn new(
+        spec: Spec,
+        stdio: [Stdio; 3],
+        mounts: TemplateMounts,
+    ) -> Result<Self, Error> {
         let facts = HostFacts::gather(&spec);
-        let plan = compile(&spec, &facts).map_err(|violations| Error::violations(&violations))?;
-        let init = match plan.role {
-            None => None,
-            Some(_) => {
-                let cannot = |errno| Error::parent("make the init ready", errno);
-                Some(Arc::new(sealed_init().map_err(cannot)?))
-            }
+        let kind = Kind {
+            mounts_once: mounts == TemplateMounts::Once,
+            stands: false,
         };
-        Ok(Self {
+        let compiled = compiled(&spec, &facts, kind)?;
+        let mut template = Self {
             spec: Arc::new(spec),
             facts: Arc::new(facts),
-            plan: Arc::new(plan),
+            plan: Arc::new(compiled.each),
+            kind,
+            mounts: None,
             stdio,
-            init,
-        })
+            unmount_later: false,
+            init: None,
+        };
+        template.make_init()?;
+        if let Some(once) = compiled.once {
+            template.make_mounts(Arc::new(once))?;
+        }
+        Ok(template)
+    }
+
+    fn make_init(&mut self) -> Result<(), Error> {
+        if self.plan.role.is_some() {
+            let cannot = |errno| Error::parent("make the init ready", errno);
+            self.init = Some(Arc::new(sealed_init().map_err(cannot)?));
+        }
+        Ok(())
+    }
+
+    fn make_mounts(&mut self, plan: Arc<Plan>) -> Result<(), Error> {
+        let (plan, made) = match make_mounts(&plan) {
+            Err(Failure::Clone(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL))
+                if plan.clone.clone3 =>
+            {
+                let once = self.compiled_without_clone3()?.once.map(Arc::new);
+                let once = once.unwrap_or(plan);
+                let made = make_mounts(&once);
+                (once, made)
+            }
+            made => (plan, made),
+        };
+        let namespace = made.map_err(|failure| Error::launch(failure, &plan, &self.spec))?;
+        self.mounts = Some(Mounts {
+            plan,
+            namespace: Arc::new(namespace),
+        });
+        Ok(())
+    }
+
+    pub(super) fn error(&self, failure: Failure) -> Error {
+        Error::launch(failure, &self.plan, &self.spec)
     }
 
     /// What a launch does.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What has been done once, to make the mounts that all launches have in common; `None` if they have
+    /// none.
+    pub fn mounts_plan(&self) -> Option<&Plan> {
+        self.mounts.as_ref().map(|mounts| &*mounts.plan)
+    }
+
+    /// Whether launches have mounts in common.
+    pub fn shares_mounts(&self) -> bool {
+        self.mounts.is_some()
+    }
+
+    /// Asks the host again for what the plan depends on, compiles anew, and makes the mounts that launches
+    /// have in common anew. Boxes that run keep theirs, as does a clone of this template.
+    ///
+    /// # Errors
+    ///
+    /// As [`Command::prepare`](crate::Command::prepare); the template is then as before.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        let later = self.unmount_later;
+        let mounts = if self.kind.mounts_once {
+            TemplateMounts::Once
+        } else {
+            TemplateMounts::EachLaunch
+        };
+        *self = Self::new(Spec::clone(&self.spec), self.stdio.clone(), mounts)?;
+        self.unmount_later = later;
+        Ok(())
     }
 
     /// Starts a box: its program has been executed when this returns.
@@ -57,8 +190,18 @@ impl Template {
     ///
     /// Of every [`ErrorKind`](crate::ErrorKind) but `Spec`. Nothing of the box is left then.
     pub fn spawn(&self) -> Result<Child, Error> {
+        Ok(self.start(None)?.into_child(self.unmount_later))
+    }
+
+    /// A launch with more arguments, or another environment.
+    pub fn launch(&self) -> Launch<'_> {
+        Launch::new(Source::Template(self))
+    }
+
+    /// Launches the plan.
+    pub(super) fn start(&self, words: Option<&Words<'_>>) -> Result<Launched, Error> {
         if let Some(failure) = self.closed_descriptor() {
-            return Err(Error::launch(failure, &self.plan, &self.spec));
+            return Err(self.error(failure));
         }
         let open = |stream: usize| {
             self.stdio[stream].open(stream > 0).map_err(|error| {
@@ -69,16 +212,20 @@ impl Template {
             })
         };
         let ends = [open(0)?, open(1)?, open(2)?];
-        let streams = [0, 1, 2].map(|stream: usize| ends[stream].child.as_ref().map(AsFd::as_fd));
-        let init = self.init.as_deref().map(AsFd::as_fd);
-        let (plan, started) = match launch(&self.plan, streams, init) {
+        let supplies = Supplies {
+            streams: [0, 1, 2].map(|stream: usize| ends[stream].child.as_ref().map(AsFd::as_fd)),
+            mounts: self.mounts.as_ref().map(|mounts| mounts.namespace.as_fd()),
+            init: self.init.as_deref().map(AsFd::as_fd),
+            words: words.map(Words::addresses),
+        };
+        let (plan, started) = match launch(&self.plan, supplies) {
             // clone3(2) is missing, or older than a flag, or a filter that cannot look into its
             // arguments forbids it: clone(2) then has the last word.
             Err(Failure::Clone(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL))
                 if self.plan.clone.clone3 =>
             {
-                let plan = self.plan_without_clone3()?;
-                let started = launch(&plan, streams, init);
+                let plan = Arc::new(self.compiled_without_clone3()?.each);
+                let started = launch(&plan, supplies);
                 if !matches!(started, Err(Failure::Clone(_))) {
                     refuse_clone3();
                 }
@@ -87,12 +234,11 @@ impl Template {
             started => (Arc::clone(&self.plan), started),
         };
         let started = started.map_err(|failure| Error::launch(failure, &plan, &self.spec))?;
-        let mut child = Child::new(plan, started);
-        let [stdin, stdout, stderr] = ends.map(|ends| ends.parent);
-        child.stdin = stdin.map(ChildStdin::from);
-        child.stdout = stdout.map(|fd: OwnedFd| ChildStdout::from(fd));
-        child.stderr = stderr.map(|fd: OwnedFd| ChildStderr::from(fd));
-        Ok(child)
+        Ok(Launched {
+            plan,
+            started,
+            streams: ends.map(|ends| ends.parent),
+        })
     }
 
     /// The step that would pass a descriptor which is not open. The child cannot tell: by then its
@@ -110,13 +256,30 @@ impl Template {
         Some(Failure::Step(step, Errno::EBADF))
     }
 
-    fn plan_without_clone3(&self) -> Result<Arc<Plan>, Error> {
+    fn compiled_without_clone3(&self) -> Result<TemplatePlans, Error> {
         let facts = HostFacts {
             clone3: false,
             ..HostFacts::clone(&self.facts)
         };
-        let plan =
-            compile(&self.spec, &facts).map_err(|violations| Error::violations(&violations))?;
-        Ok(Arc::new(plan))
+        compiled(&self.spec, &facts, self.kind)
     }
+
+    /// The same for boxes that stand. They have the mounts of this one.
+    pub(super) fn standing(&self) -> Result<Self, Error> {
+        let kind = Kind {
+            stands: true,
+            ..self.kind
+        };
+        let mut standing = Self {
+            plan: Arc::new(compiled(&self.spec, &self.facts, kind)?.each),
+            kind,
+            ..self.clone()
+        };
+        standing.make_init()?;
+        Ok(standing)
+    }
+}
+
+fn compiled(spec: &Spec, facts: &HostFacts, kind: Kind) -> Result<TemplatePlans, Error> {
+    compile_kind(spec, facts, kind).map_err(|violations| Error::violations(&violations))
 }

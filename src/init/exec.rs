@@ -5,11 +5,9 @@
 //! closed says that the program runs.
 
 use crate::Args;
-use crate::kernel::{EXECVE, FCNTL, call, exit};
+use crate::kernel::{EXECVE, F_SETFD, FCNTL, FD_CLOEXEC, call, exit};
 use crate::report::{self, FAILED};
 
-const F_SETFD: usize = 2;
-const FD_CLOEXEC: usize = 1;
 const EACCES: u32 = 13;
 
 pub(crate) fn run(args: &Args) -> ! {
@@ -18,11 +16,22 @@ pub(crate) fn run(args: &Args) -> ! {
     };
     call(FCNTL, [report, F_SETFD, FD_CLOEXEC, 0, 0, 0]);
     let argv = args.address_from(4 + candidates);
+    execute(args, candidates, report, argv, args.environment())
+}
+
+/// Executes the first of the candidates that can be executed, or reports which could not.
+pub(crate) fn execute(
+    args: &Args,
+    candidates: usize,
+    report: usize,
+    argv: usize,
+    envp: usize,
+) -> ! {
     // As in the child: a candidate that was found and refused says more than the last one.
     let (mut denied, mut last) = (None, (0, 0));
     for candidate in 0..candidates {
         let path = args.get(4 + candidate).map_or(0, |path| path.addr());
-        let result = call(EXECVE, [path, argv, args.environment(), 0, 0, 0]);
+        let result = call(EXECVE, [path, argv, envp, 0, 0, 0]);
         last = (candidate as u32, result.wrapping_neg() as u32);
         match last.1 {
             EACCES => denied = denied.or(Some(last)),

@@ -13,13 +13,11 @@ use clonebox_child::{Arg, CloneArgs, Entry, Expect, OnError, Shared, Slot, Step,
 
 use crate::Args;
 use crate::kernel::{
-    EINTR, ENOTTY, EXECVE, FCNTL, GETPGID, GETPID, IOCTL, KILL, MMAP, RT_SIGPROCMASK,
+    EINTR, ENOTTY, EXECVE, F_SETFD, FCNTL, FD_CLOEXEC, GETPGID, GETPID, IOCTL, KILL, MMAP, RT_SIGPROCMASK,
     RT_SIGTIMEDWAIT, SETPGID, SETSID, SIG_SETMASK, SIGSET_LEN, WAIT4, block_signals, call, exit,
 };
 use crate::report::{self, ENDED, FAILED, STARTED};
 
-const F_SETFD: usize = 2;
-const FD_CLOEXEC: usize = 1;
 const TIOCGPGRP: usize = 0x540f;
 const TIOCSPGRP: usize = 0x5410;
 const TIOCSCTTY: usize = 0x540e;

@@ -5,6 +5,7 @@ use clonebox_child::arch;
 
 #[cfg(target_arch = "x86_64")]
 mod number {
+    pub(crate) const READ: usize = 0;
     pub(crate) const WRITE: usize = 1;
     pub(crate) const MMAP: usize = 9;
     pub(crate) const RT_SIGPROCMASK: usize = 14;
@@ -23,6 +24,7 @@ mod number {
 
 #[cfg(target_arch = "aarch64")]
 mod number {
+    pub(crate) const READ: usize = 63;
     pub(crate) const WRITE: usize = 64;
     pub(crate) const MMAP: usize = 222;
     pub(crate) const RT_SIGPROCMASK: usize = 135;
@@ -41,6 +43,9 @@ mod number {
 
 pub(crate) use number::*;
 
+/// Of fcntl(2).
+pub(crate) const F_SETFD: usize = 2;
+pub(crate) const FD_CLOEXEC: usize = 1;
 pub(crate) const EINTR: isize = 4;
 pub(crate) const ENOTTY: i32 = 25;
 pub(crate) const SIG_SETMASK: usize = 2;

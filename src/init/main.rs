@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A program of a few KiB that clonebox executes from memory, in one of three roles, which `argv[0]`
-//! names: `init`, PID 1 of a box; `exec`, which executes the program of a box with a root filesystem; or
-//! `guard`, which gives a terminal its settings back.
+//! A program of a few KiB that clonebox executes from memory, in one of four roles, which `argv[0]`
+//! names: `init`, PID 1 of a box; `exec`, which executes the program of a box with a root filesystem;
+//! `stand`, which waits for what to execute; or `guard`, which gives a terminal its settings back.
 //!
 //! It is no part of the library's crate: `build.rs` compiles it and embeds it. It has neither std nor
 //! libc, and makes its system calls through clonebox-child.
@@ -15,6 +15,7 @@ mod guard;
 mod init;
 mod kernel;
 mod report;
+mod stand;
 
 use core::ffi::CStr;
 
@@ -72,6 +73,7 @@ extern "C" fn start(stack: *const usize) -> ! {
     match args.bytes(0) {
         b"init" => init::run(&args),
         b"exec" => exec::run(&args),
+        b"stand" => stand::run(&args),
         b"guard" => guard::run(&args),
         _ => kernel::exit(125),
     }

@@ -19,11 +19,24 @@ use super::signals::AllBlocked;
 use super::{spawner, wait};
 use crate::cgroup::Cgroup;
 use crate::pidfd::{self, kill, wait_for};
-use crate::plan::{Plan, Terminal, slot};
+use crate::plan::{Plan, Role, Terminal, slot};
 use crate::spec::ParentDeath;
 
 /// How long a child that was killed may take to be gone: it may be in a call that no signal ends.
 const UNKILLABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// What the caller supplies for one launch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Supplies<'a> {
+    /// The standard streams that the plan wants supplied.
+    pub(crate) streams: [Option<BorrowedFd<'a>>; 3],
+    /// The mount namespace of the template, if the plan joins it.
+    pub(crate) mounts: Option<BorrowedFd<'a>>,
+    /// The addresses of argv and envp, if they are not the plan's.
+    pub(crate) words: Option<[usize; 2]>,
+    /// The program for the plan's role.
+    pub(crate) init: Option<BorrowedFd<'a>>,
+}
 
 /// What stays with the parent of that which a launch has made.
 pub(super) struct Ends {
@@ -37,44 +50,59 @@ pub(super) struct Frame {
     pub(super) plan: Arc<Plan>,
     memory: Memory,
     times: Box<[AtomicU64]>,
-    entry: Box<Entry>,
-    /// A terminal that the child makes.
+    /// A descriptor that the child sends.
     handover: Option<Handover>,
     /// The cgroup in which the child is made, on version 2.
     into_cgroup: RawFd,
     /// What the child uses, kept open until then.
-    kept: Vec<OwnedFd>,
+    kept: Kept,
 }
 
-// SAFETY: the addresses in `entry` are of memory that the launch owns, or shares with others to
-// read.
-unsafe impl Send for Frame {}
-// SAFETY: the same; what several threads may change in it is atomic.
-unsafe impl Sync for Frame {}
+/// Descriptors, without an allocation.
+#[derive(Default)]
+struct Kept {
+    fds: [Option<OwnedFd>; KEPT],
+    count: usize,
+}
+
+/// As many as a launch has at most: streams, a terminal, the parent's, two of our program, the mounts, cgroups.
+const KEPT: usize = 3 + 1 + 1 + 3 + slot::CGROUPS.len() + 1;
+
+impl Kept {
+    fn push(&mut self, fd: OwnedFd) {
+        self.fds[self.count] = Some(fd);
+        self.count += 1;
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
 
 impl Frame {
     /// Makes everything ready that the plan wants of the launch.
-    pub(super) fn new(
-        plan: &Arc<Plan>,
-        streams: [Option<BorrowedFd<'_>>; 3],
-        init: Option<BorrowedFd<'_>>,
-    ) -> Result<(Self, Ends), Failure> {
+    pub(super) fn new(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<(Self, Ends), Failure> {
         let cannot = |action| move |errno| Failure::Parent(action, errno);
-        let memory = Memory::take().map_err(cannot("map memory for the child"))?;
+        let mut memory = Memory::take().map_err(cannot("map memory for the child"))?;
         let marks = if plan.timings { plan.code.len() + 1 } else { 0 };
         let times: Box<[AtomicU64]> = (0..marks).map(|_| AtomicU64::new(0)).collect();
-        let entry = Box::new(Entry::new(&plan.code, memory.shared(), &times));
+        let entry = Entry::new(&plan.code, memory.shared(), &times);
+        memory.set_entry(entry);
         let plan = Arc::clone(plan);
         let mut frame = Self {
             plan,
             memory,
             times,
-            entry,
             handover: None,
             into_cgroup: 0,
-            kept: Vec::new(),
+            kept: Kept::default(),
         };
-        for (slot, fd) in slot::STDIO.into_iter().zip(streams) {
+        if let Some(mounts) = supplies.mounts {
+            frame
+                .lend(slot::NAMESPACE, mounts)
+                .map_err(cannot("pass the template's mounts"))?;
+        }
+        for (slot, fd) in slot::STDIO.into_iter().zip(supplies.streams) {
             frame
                 .supply_stream(slot, fd)
                 .map_err(cannot("pass a stream"))?;
@@ -84,10 +112,10 @@ impl Frame {
             .supply_parent()
             .map_err(cannot("open the parent's pidfd"))?;
         let init = frame
-            .supply_init(init)
+            .supply_init(supplies.init)
             .map_err(cannot("make the init ready"))?;
         let cgroup = frame.supply_cgroup()?;
-        frame.supply_words();
+        frame.supply_words(supplies.words);
         let ends = Ends { ptmx, init, cgroup };
         Ok((frame, ends))
     }
@@ -130,14 +158,14 @@ impl Frame {
     }
 
     fn supply_terminal(&mut self) -> nix::Result<Option<OwnedFd>> {
-        if self.plan.terminal != Terminal::New {
-            return Ok(None);
-        }
-        if self.plan.terminal_inside {
+        if self.plan.hands_over {
             let (mut handover, theirs) = Handover::new()?;
             self.supply(slot::SOCKET, theirs)?;
             handover.announce(self.shared());
             self.handover = Some(handover);
+            return Ok(None);
+        }
+        if self.plan.terminal != Terminal::New {
             return Ok(None);
         }
         let Pty { ptmx, pts } = Pty::open()?;
@@ -169,7 +197,11 @@ impl Frame {
 
     fn supply_init(&mut self, init: Option<BorrowedFd<'_>>) -> nix::Result<Option<InitReport>> {
         let Some(init) = init else { return Ok(None) };
-        let (report, theirs) = InitReport::pipe()?;
+        let (report, theirs) = if self.plan.role == Some(Role::Stand) {
+            InitReport::socket()?
+        } else {
+            InitReport::pipe()?
+        };
         self.lend(slot::INIT, init)?;
         self.supply(slot::INIT_REPORT, theirs)?;
         Ok(Some(report))
@@ -195,10 +227,12 @@ impl Frame {
         Ok(Some(cgroup))
     }
 
-    fn supply_words(&self) {
+    fn supply_words(&self, words: Option<[usize; 2]>) {
         let shared = self.shared();
-        shared.set_slot(slot::ARGV, self.plan.exec.argv.address());
-        shared.set_slot(slot::ENVP, self.plan.exec.envp.address());
+        let exec = &self.plan.exec;
+        let [argv, envp] = words.unwrap_or_else(|| [exec.argv.address(), exec.envp.address()]);
+        shared.set_slot(slot::ARGV, argv);
+        shared.set_slot(slot::ENVP, envp);
         let scratch = shared.scratch.as_ptr().expose_provenance();
         shared.set_slot(slot::SCRATCH, scratch);
         shared.set_slot(slot::STRUCT, scratch);
@@ -229,7 +263,8 @@ impl Frame {
         //   `running` is 0; a launch that gives up on a child leaks them;
         // - the kernel reads `args` before the call returns;
         // - signals are blocked.
-        unsafe { clone(&args, &self.entry) }.map_err(|errno| Errno::from_raw(errno.cast_signed()))
+        unsafe { clone(&args, self.memory.entry()) }
+            .map_err(|errno| Errno::from_raw(errno.cast_signed()))
     }
 
     /// Ends a child whose time is up.
@@ -249,8 +284,8 @@ impl Frame {
         Failure::Late(step)
     }
 
-    /// The other end of a terminal that the child has made.
-    pub(super) fn receive_terminal(&mut self) -> nix::Result<Option<OwnedFd>> {
+    /// What the child has sent: the other end of a terminal that it has made, or its mount namespace.
+    pub(super) fn receive(&mut self) -> nix::Result<Option<OwnedFd>> {
         self.handover.take().map(Handover::receive).transpose()
     }
 
@@ -283,7 +318,7 @@ impl Frame {
 }
 
 /// A copy of a descriptor with a number of at least `floor`.
-fn above(fd: BorrowedFd<'_>, floor: RawFd) -> nix::Result<OwnedFd> {
+pub(super) fn above(fd: BorrowedFd<'_>, floor: RawFd) -> nix::Result<OwnedFd> {
     let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(floor))?;
     // SAFETY: the descriptor is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })

@@ -7,17 +7,20 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use nix::unistd::pipe2;
 
 /// The program.
 pub(crate) static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+/// In `linux/fcntl.h`.
+const F_SEAL_EXEC: libc::c_int = 0x20;
 const NAME: &CStr = c"clonebox-init";
 
 /// The words of a report, as `src/init/report.rs` writes them.
@@ -40,7 +43,12 @@ pub(crate) fn sealed() -> nix::Result<OwnedFd> {
         | SealFlag::F_SEAL_GROW
         | SealFlag::F_SEAL_SHRINK
         | SealFlag::F_SEAL_SEAL;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    // Nor can its mode be changed, since Linux 6.3.
+    let mode = SealFlag::from_bits_retain(F_SEAL_EXEC);
+    match fcntl(&file, FcntlArg::F_ADD_SEALS(mode | seals)) {
+        Err(Errno::EINVAL) => fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?,
+        other => other?,
+    };
     Ok(file.into())
 }
 
@@ -66,6 +74,42 @@ impl InitReport {
     pub(super) fn pipe() -> nix::Result<(Self, OwnedFd)> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
         Ok((Self(read.into()), write))
+    }
+
+    /// A socket in its place, for one that is told what to execute.
+    pub(super) fn socket() -> nix::Result<(Self, OwnedFd)> {
+        let (own, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::Stream,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        Ok((Self(own.into()), theirs))
+    }
+
+    /// Tells one that stands what to execute: see `src/init/stand.rs`.
+    ///
+    /// # Errors
+    ///
+    /// `EPIPE` if it has gone.
+    pub(super) fn tell(&self, argv: &[&CStr], envp: &[&CStr]) -> nix::Result<()> {
+        let strings = || argv.iter().chain(envp);
+        let length: usize = strings().map(|one| one.count_bytes() + 1).sum();
+        let mut message = Vec::with_capacity(12 + length);
+        for number in [length, argv.len(), envp.len()] {
+            let number = u32::try_from(number).map_err(|_| Errno::E2BIG)?;
+            message.extend_from_slice(&number.to_ne_bytes());
+        }
+        strings().for_each(|one| message.extend_from_slice(one.to_bytes_with_nul()));
+        let mut rest = &message[..];
+        while !rest.is_empty() {
+            match send(self.0.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
+                Ok(done) => rest = &rest[done..],
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the word whether the program has started.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The memory of one launch: the child's stack, and what it shares with the parent.
 
+use std::mem::{MaybeUninit, offset_of};
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-use clonebox_child::{STACK_BUDGET, Shared};
+use clonebox_child::{Entry, STACK_BUDGET, Shared};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
 /// Bytes of the child's stack. Our own limit: an unoptimised child takes several times its budget.
@@ -18,6 +19,14 @@ const GUARD_LEN: usize = 64 * 1024;
 const KEPT: usize = 64;
 
 static FREE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+/// What child and parent have in common.
+#[repr(C)]
+struct Common {
+    shared: Shared,
+    /// What the child is given. It stays where it is, wherever the launch's other words are moved.
+    entry: MaybeUninit<Entry>,
+}
 
 /// A stack and a [`Shared`], both mapped; they go back to the kernel when this is dropped.
 #[derive(Debug)]
@@ -50,7 +59,7 @@ impl Memory {
         stack.touch_end();
         // Shared, so that it stays common where CLONE_VM is turned into a copy (emulators).
         let shared = Mapping::new(
-            size_of::<Shared>(),
+            size_of::<Common>(),
             MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE,
         )?;
         Ok(Self { stack, shared })
@@ -59,6 +68,24 @@ impl Memory {
     /// The stack: its lowest address above the guard, and its length.
     pub(super) fn stack(&self) -> (usize, usize) {
         (self.stack.start.addr().get() + GUARD_LEN, STACK_LEN)
+    }
+
+    /// Writes what the child will be given.
+    pub(super) fn set_entry(&mut self, entry: Entry) -> &Entry {
+        // SAFETY: the place is within the mapping and aligned, and with `&mut self` nobody else looks.
+        unsafe { self.entry_place().write(entry) };
+        self.entry()
+    }
+
+    /// What the child is given: a frame has written it.
+    pub(super) fn entry(&self) -> &Entry {
+        // SAFETY: it has been written, and stays as long as `self`.
+        unsafe { &*self.entry_place() }
+    }
+
+    fn entry_place(&self) -> *mut Entry {
+        let start = self.shared.start.as_ptr();
+        start.wrapping_byte_add(offset_of!(Common, entry)).cast()
     }
 
     pub(super) fn shared(&self) -> &Shared {

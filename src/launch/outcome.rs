@@ -15,7 +15,7 @@ use crate::pidfd::WaitStatus;
 pub(crate) struct Started {
     pub(crate) pid: u32,
     pub(crate) pidfd: OwnedFd,
-    /// The other end of the box's terminal.
+    /// The other end of the box's terminal, or whatever else the child has sent.
     pub(crate) ptmx: Option<OwnedFd>,
     pub(crate) init: Option<InitReport>,
     pub(crate) cgroup: Option<Cgroup>,

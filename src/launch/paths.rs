@@ -15,7 +15,7 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statvfs::statvfs;
 
@@ -101,6 +101,34 @@ impl Backing {
 
     /// Whether there is something that is neither a directory nor a link.
     fn has_file(&self, names: &[&[u8]]) -> bool {
+        self.has(names, |kind| {
+            kind != SFlag::S_IFDIR && kind != SFlag::S_IFLNK
+        })
+    }
+
+    /// Whether there is a symbolic link.
+    fn has_link(&self, names: &[&[u8]]) -> bool {
+        self.has(names, |kind| kind == SFlag::S_IFLNK)
+    }
+
+    /// Where names lead as a path below the root, if they lead somewhere.
+    fn resolve(&self, names: &[&[u8]]) -> Option<PathBuf> {
+        let Self::Directories(roots) = self else {
+            return None;
+        };
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let path = names.iter().fold(PathBuf::new(), join);
+        roots.iter().find_map(|root| {
+            let root = open_directory(root)?;
+            let found = nix::fcntl::openat2(&root, &path, how).ok()?;
+            let place = path_of(&found)?;
+            Some(Path::new("/").join(place.strip_prefix(path_of(&root)?).ok()?))
+        })
+    }
+
+    fn has(&self, names: &[&[u8]], is: impl Fn(SFlag) -> bool) -> bool {
         let (Self::Directories(roots), Some((name, parents))) = (self, names.split_last()) else {
             return false;
         };
@@ -112,10 +140,7 @@ impl Backing {
             }
             let found = directory
                 .and_then(|directory| fstatat(directory, *name, AtFlags::AT_SYMLINK_NOFOLLOW).ok());
-            found.is_some_and(|found| {
-                let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
-                kind != SFlag::S_IFDIR && kind != SFlag::S_IFLNK
-            })
+            found.is_some_and(|found| is(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT))
         })
     }
 }
@@ -185,6 +210,12 @@ impl Tree {
             directories == names.len()
         };
         let facts = MountFacts {
+            place: match names.get(..=directories) {
+                Some(start) if own_root && backing.has_link(start) => backing
+                    .resolve(start)
+                    .map(|start| names[directories + 1..].iter().fold(start, join)),
+                _ => Some(mount.target.clone()),
+            },
             source,
             below: self.below_source(mount, mount_setattr),
             known,
@@ -195,6 +226,15 @@ impl Tree {
         self.mounts.insert(mount.target.clone(), own);
         facts
     }
+}
+
+fn join(path: PathBuf, name: &&[u8]) -> PathBuf {
+    path.join(OsStr::from_bytes(name))
+}
+
+/// The path of what a descriptor stands for.
+fn path_of(fd: &OwnedFd) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()
 }
 
 fn open_directory(path: &Path) -> Option<OwnedFd> {

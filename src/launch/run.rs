@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One launch, from the plan to a box or a reason.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 
 use super::dumpable::Dumpable;
 use super::foreground::Foreground;
-use super::frame::{Ends, Frame, monotonic_ns};
+use super::frame::{Ends, Frame, Supplies, monotonic_ns};
 use super::init::{InitReport, Start};
 use super::outcome::{Failure, Started};
 use super::{spawner, wait};
@@ -19,17 +19,13 @@ use crate::pidfd::{WaitStatus, kill, wait_for};
 use crate::plan::{Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
-/// Runs a plan. `streams` are those that the plan wants supplied, `init` is the program for its role.
-pub(crate) fn launch(
-    plan: &Arc<Plan>,
-    streams: [Option<BorrowedFd<'_>>; 3],
-    init: Option<BorrowedFd<'_>>,
-) -> Result<Started, Failure> {
+/// Runs a plan.
+pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started, Failure> {
     // A time that no clock will show is none.
     let deadline = plan
         .start_timeout
         .and_then(|timeout| Instant::now().checked_add(timeout));
-    let (frame, ends) = Frame::new(plan, streams, init)?;
+    let (mut frame, ends) = Frame::new(plan, supplies)?;
     let Ends {
         ptmx,
         mut init,
@@ -38,8 +34,7 @@ pub(crate) fn launch(
     let began = if plan.timings { monotonic_ns() } else { 0 };
     let dumpable = plan.changes_ids.then(Dumpable::keep);
     let to_lend = plan.terminal == Terminal::Inherit && Foreground::is_ours();
-    let (mut frame, cloned) = clone(frame, deadline);
-    let Cloned { pid, late } = cloned.map_err(Failure::Clone)?;
+    let Cloned { pid, late } = clone(&frame, deadline).map_err(Failure::Clone)?;
     let foreground = to_lend.then(|| Foreground::of(pid));
     // SAFETY: the clone has succeeded, so the kernel has put a new descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(frame.shared().pidfd.load(Ordering::Relaxed)) };
@@ -51,7 +46,7 @@ pub(crate) fn launch(
     frame.close();
     let failure = failure(&frame, &pidfd);
     let timings = frame.timings(began);
-    let received = frame.receive_terminal();
+    let received = frame.receive();
     frame.finish();
     if let Some(failure) = failure {
         return Err(failure);
@@ -60,17 +55,19 @@ pub(crate) fn launch(
         Ok(received) => received.or(ptmx),
         Err(errno) => {
             end(&pidfd);
-            return Err(Failure::Parent("receive the terminal", errno));
+            return Err(Failure::Parent("receive what the child has made", errno));
         }
     };
     if plan.time_namespace && !in_own_time_namespace(pid) {
         end(&pidfd);
         return Err(Failure::TimeNamespace);
     }
-    if let Some(report) = &mut init {
+    if let Some(report) = &mut init
+        && plan.role != Some(Role::Stand)
+    {
         await_program(report, plan.role, &pidfd, deadline)?;
     }
-    let init = init.filter(|_| plan.role == Some(Role::Init));
+    let init = init.filter(|_| plan.role != Some(Role::Exec));
     if let Some(foreground) = foreground {
         foreground.lend();
     }
@@ -93,50 +90,27 @@ struct Cloned {
 }
 
 /// Makes the clone: here, or on the thread that does not end.
-fn clone(frame: Frame, deadline: Option<Instant>) -> (Frame, Result<Cloned, Errno>) {
+fn clone(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
     let vfork = frame.plan.clone.flags & libc::CLONE_VFORK as u64 != 0;
     let outlive = frame.plan.parent_death == ParentDeath::Kill && !spawner::is_main_thread();
-    let here = !outlive && (!vfork || deadline.is_none());
-    if here {
-        let pid = frame.clone_child();
-        return (frame, pid.map(|pid| Cloned { pid, late: false }));
+    if !outlive && (!vfork || deadline.is_none()) {
+        let pid = frame.clone_child()?;
+        return Ok(Cloned { pid, late: false });
     }
-    let frame = Arc::new(frame);
-    let cloned = clone_there(&frame, deadline.filter(|_| vfork));
-    // The other thread has given up its share before it answered.
-    match Arc::try_unwrap(frame) {
-        Ok(frame) => (frame, cloned),
-        Err(_) => unreachable!("the spawner has answered and keeps nothing"),
-    }
-}
-
-/// The clone on the other thread. With `CLONE_VFORK` it returns when the child has left the shared
-/// memory: until `deadline` that is waited for, then the child is ended.
-fn clone_there(frame: &Arc<Frame>, deadline: Option<Instant>) -> Result<Cloned, Errno> {
-    let there = Arc::clone(frame);
-    let receiver = spawner::run(move || {
-        let pid = there.clone_child();
-        drop(there);
-        pid
-    })?;
-    let left = deadline.map_or(Duration::MAX, |deadline| {
-        deadline.saturating_duration_since(Instant::now())
-    });
-    match receiver.recv_timeout(left) {
-        Ok(pid) => pid.map(|pid| Cloned { pid, late: false }),
-        Err(RecvTimeoutError::Disconnected) => Err(Errno::EAGAIN),
-        Err(RecvTimeoutError::Timeout) => {
-            let pidfd = frame.shared().pidfd.load(Ordering::Acquire);
-            if pidfd >= 0 {
-                // SAFETY: the kernel has put it there before the child runs; it is closed when the
-                // launch ends, after this.
-                let pidfd = unsafe { BorrowedFd::borrow_raw(pidfd) };
-                let _ = kill(pidfd, libc::SIGKILL);
-            }
-            let pid = receiver.recv().unwrap_or(Err(Errno::EAGAIN));
-            pid.map(|pid| Cloned { pid, late: true })
+    // With `CLONE_VFORK` the clone returns when the child has left the shared memory: until the deadline
+    // that is waited for, then the child is ended.
+    let mut late = false;
+    let pid = spawner::clone_there(frame, deadline.filter(|_| vfork), || {
+        late = true;
+        let pidfd = frame.shared().pidfd.load(Ordering::Acquire);
+        if pidfd >= 0 {
+            // SAFETY: the kernel has put it there before the child runs; it is closed when the
+            // launch ends, after this.
+            let pidfd = unsafe { BorrowedFd::borrow_raw(pidfd) };
+            let _ = kill(pidfd, libc::SIGKILL);
         }
-    }
+    })?;
+    Ok(Cloned { pid, late })
 }
 
 /// Why a child that has left the shared memory has not executed its program, if it has not.
@@ -148,7 +122,7 @@ fn failure(frame: &Frame, pidfd: &OwnedFd) -> Option<Failure> {
     }
     let step = frame.shared().progress.step() as usize;
     // A child that was killed in its execve is not told from a program that was killed at its start.
-    (!frame.plan.executes(step)).then(|| Failure::Killed(step, status_of(pidfd)))
+    (!frame.plan.leaves(step)).then(|| Failure::Killed(step, status_of(pidfd)))
 }
 
 /// Waits until our program says that the program of the box runs. One that has given its place to it
@@ -172,6 +146,24 @@ fn await_program(
         }
         Start::Gone => Err(Failure::Killed(usize::MAX, status_of(pidfd))),
     }
+}
+
+/// Has a box that stands execute its program. `None` if it has ended while it stood: it is reaped, and another
+/// one may do.
+pub(crate) fn wake(
+    started: &mut Started,
+    argv: &[&CStr],
+    envp: &[&CStr],
+) -> Option<Result<(), Failure>> {
+    let mut report = started.init.take()?;
+    let told = report.tell(argv, envp);
+    if !matches!((told, report.start(None)), (Ok(()), Start::Started)) {
+        end(&started.pidfd);
+        return None;
+    }
+    started.at = Instant::now();
+    let awaited = await_program(&mut report, Some(Role::Exec), &started.pidfd, None);
+    Some(awaited)
 }
 
 /// Kills and reaps.

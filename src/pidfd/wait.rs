@@ -21,6 +21,15 @@ pub(crate) enum WaitStatus {
 }
 
 impl WaitStatus {
+    /// From the status of an end as wait(2) encodes it.
+    fn of_raw(raw: i32) -> Self {
+        match (raw & 0x7f, raw & 0x80) {
+            (0, _) => Self::Exited(raw >> 8 & 0xff),
+            (signal, 0) => Self::Killed(signal),
+            (signal, _) => Self::Dumped(signal),
+        }
+    }
+
     /// The status as wait(2) encodes it.
     pub(crate) fn raw(self) -> i32 {
         match self {
@@ -88,7 +97,14 @@ pub(crate) fn poll_for(
             usage.as_mut_ptr(),
         )
     };
-    Errno::result(result)?;
+    match Errno::result(result) {
+        // Somebody else has waited for it.
+        Err(Errno::ECHILD) => {
+            let status = status_after(pidfd).ok_or(Errno::ECHILD)?;
+            return Ok(Some((status, Usage::default())));
+        }
+        result => result?,
+    };
     // SAFETY: zeros are a valid siginfo_t, and the call has succeeded.
     let info = unsafe { info.assume_init() };
     // SAFETY: the same for rusage.
@@ -105,4 +121,31 @@ pub(crate) fn poll_for(
         _ => WaitStatus::Killed(status),
     };
     Ok(Some((status, usage.into())))
+}
+
+/// How a process has ended that was waited for already, by its pidfd: since Linux 6.15.
+fn status_after(pidfd: &impl AsFd) -> Option<WaitStatus> {
+    /// The kernel's `struct pidfd_info` in its first version (`linux/pidfd.h`).
+    #[repr(C)]
+    #[derive(Default)]
+    struct PidfdInfo {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    const _: () = assert!(size_of::<PidfdInfo>() == 64);
+    const PIDFD_GET_INFO: libc::c_ulong = 0xc040_ff0b;
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    let mut info = PidfdInfo {
+        mask: PIDFD_INFO_EXIT,
+        ..PidfdInfo::default()
+    };
+    let fd = pidfd.as_fd().as_raw_fd();
+    // SAFETY: the number of the call tells the kernel the size of the structure, which is ours.
+    let result = unsafe { libc::ioctl(fd, PIDFD_GET_INFO as _, &raw mut info) };
+    if result != 0 || info.mask & PIDFD_INFO_EXIT == 0 {
+        return None;
+    }
+    Some(WaitStatus::of_raw(info.exit_code))
 }

@@ -13,10 +13,11 @@
 //!    look whether the parent still lives: one that was killed leaves no box.
 //! 5. A session keyring, *before* ids change: it is the box's. Names, network, scores: also through the host's /proc.
 //! 6. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
+//!    A template makes 6 to 9 once, as far as its launches may share it: see `plan/template.rs`.
 //! 7. The root, as a mount of its own below which everything else is mounted; the host's tree is still
 //!    there for the sources.
-//! 8. /proc: it shows the process ids of the process that mounts it, so only the child can. With a root
-//!    filesystem also /sys and /dev. Then the mounts that were asked for, in their order.
+//! 8. /dev of a root filesystem; /proc, whose masks need a null device: it shows the process ids of the
+//!    process that mounts it, so only the child can; /sys. Then the mounts that were asked for, in their order.
 //! 9. The root read-only, and in the place of the host's, which goes.
 //! 10. The new terminal, which may be one of the root's own. Landlock: its rules are about what is mounted by
 //!     now, and nothing is mounted or opened after it. Limits: what is above needs descriptors.
@@ -30,15 +31,25 @@
 use std::path::PathBuf;
 
 use super::call::Call;
-use super::draft::Draft;
+use super::cgroup::Cgroups;
+use super::draft::{Draft, Kind};
 use super::exec::{self, Exec};
 use super::facts::HostFacts;
-use super::step::{Plan, Steps};
+use super::step::{Plan, Step, Steps, Terminal};
 use super::{
     caps, cgroup, death, dev, fd, keyring, landlock, mount, namespaces, nested, net, no_new_privs,
-    priority, proc, rlimit, rootfs, signal, sysfs, time, tty, user, userns, uts, workdir,
+    priority, proc, rlimit, rootfs, signal, sysfs, template, time, tty, user, userns, uts, workdir,
 };
 use crate::spec::{Spec, Violation};
+
+/// The plans of a template.
+#[derive(Debug)]
+pub struct TemplatePlans {
+    /// What makes the mounts that all launches have in common; `None` if there are none.
+    pub once: Option<Plan>,
+    /// What each launch does.
+    pub each: Plan,
+}
 
 /// Compiles a description. The same input gives the same plan.
 ///
@@ -46,14 +57,55 @@ use crate::spec::{Spec, Violation};
 ///
 /// Everything that is wrong with the description.
 pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
+    Ok(compile_kind(spec, facts, Kind::default())?.each)
+}
+
+/// The same for a template: mounts that its launches may have in common are made once.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_template(spec: &Spec, facts: &HostFacts) -> Result<TemplatePlans, Vec<Violation>> {
+    let kind = Kind {
+        mounts_once: true,
+        stands: false,
+    };
+    compile_kind(spec, facts, kind)
+}
+
+pub(crate) fn compile_kind(
+    spec: &Spec,
+    facts: &HostFacts,
+    kind: Kind,
+) -> Result<TemplatePlans, Vec<Violation>> {
     let violations = spec.validate();
     if !violations.is_empty() {
         return Err(violations);
     }
-    let draft = Draft::new(spec, facts)?;
+    let draft = Draft::new(spec, facts, kind)?;
     let exec = exec::prepare(&draft);
-    let (steps, makes) = steps(&draft, &exec);
-    Ok(Plan {
+    let (once, steps, makes) = steps(&draft, &exec);
+    let once = once.map(|steps| Plan {
+        name: draft.name.clone(),
+        clone: namespaces::clone_for_mounts(facts, draft.rootfs_origin()),
+        code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
+        steps,
+        makes: Vec::new(),
+        exec: Exec::none(),
+        cgroups: Cgroups::default(),
+        landlock: None,
+        missed: Vec::new(),
+        terminal: Terminal::None,
+        hands_over: true,
+        parent_death: spec.parent_death.value,
+        changes_ids: false,
+        numbers: fd::Numbers::none(),
+        role: None,
+        time_namespace: false,
+        start_timeout: spec.start_timeout.as_ref().map(|timeout| timeout.value),
+        timings: false,
+    });
+    let each = Plan {
         clone: namespaces::clone_call(&draft),
         code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
         steps,
@@ -63,7 +115,7 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
         landlock: draft.landlock,
         missed: draft.missed.clone(),
         terminal: draft.terminal,
-        terminal_inside: draft.terminal_inside(),
+        hands_over: draft.terminal_inside(),
         parent_death: spec.parent_death.value,
         changes_ids: user::change(&draft),
         numbers: draft.numbers,
@@ -72,11 +124,12 @@ pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
         start_timeout: spec.start_timeout.as_ref().map(|timeout| timeout.value),
         timings: spec.timings,
         name: draft.name,
-    })
+    };
+    Ok(TemplatePlans { once, each })
 }
 
-fn steps(draft: &Draft<'_>, exec: &Exec) -> (Vec<super::Step>, Vec<PathBuf>) {
-    let mut steps = Steps::new();
+fn steps(draft: &Draft<'_>, exec: &Exec) -> (Option<Vec<Step>>, Vec<Step>, Vec<PathBuf>) {
+    let mut steps = Steps::new(draft.split.is_some());
     fd::arrange(draft, &mut steps);
     death::arm(draft, &mut steps);
     cgroup::join(draft, &mut steps);
@@ -89,13 +142,15 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Vec<super::Step>, Vec<PathBuf>) {
     uts::names(draft, &mut steps);
     net::loopback(draft, &mut steps);
     priority::set(draft, &mut steps);
+    template::begin(draft, &mut steps);
     mount::private(draft, &mut steps);
     rootfs::prepare(draft, &mut steps);
+    dev::mount(draft, &mut steps);
     proc::mount(draft, &mut steps);
     sysfs::mount(draft, &mut steps);
-    dev::mount(draft, &mut steps);
     mount::asked(draft, &mut steps);
     rootfs::read_only(draft, &mut steps);
+    template::send(draft, &mut steps);
     rootfs::pivot(draft, &mut steps);
     tty::take(draft, &mut steps);
     landlock::restrict(draft, &mut steps);
@@ -110,6 +165,6 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Vec<super::Step>, Vec<PathBuf>) {
     no_new_privs::set(draft, &mut steps);
     signal::dispositions(draft, &mut steps);
     signal::mask(&mut steps);
-    exec::steps(draft.spec, exec, &mut steps);
+    exec::steps(draft, exec, &mut steps);
     steps.finish()
 }

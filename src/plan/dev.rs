@@ -7,7 +7,7 @@ use super::call::{Call, Value};
 use super::draft::Draft;
 use super::exec::c_string;
 use super::path::{self, Links, close, enter, make_directory};
-use super::step::{Steps, slot};
+use super::step::{Stage, Steps, slot};
 use super::{tree, tty};
 use crate::spec::{Dev, Namespace, Origin};
 
@@ -40,12 +40,12 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
     let there = draft.facts.paths.mount_points[2];
     match setting.value {
         Dev::None => {}
-        Dev::Host => {
+        Dev::Host => steps.at(Stage::Once, |steps| {
             path::mount_point(draft, origin, b"dev", there, steps);
             let flags = libc::MS_BIND | libc::MS_REC;
             let call = tree::mount(Some(c"/dev"), c".", None, flags, None);
             steps.push(origin, "mount the caller's /dev", call);
-        }
+        }),
         Dev::Minimal => {
             path::mount_point(draft, origin, b"dev", there, steps);
             minimal(draft, origin, steps);

@@ -5,12 +5,34 @@ use super::access::{self, Enforced};
 use super::cgroup::{self, Cgroups};
 use super::facts::HostFacts;
 use super::step::{Role, Terminal};
+use super::template::{self, Split};
 use super::{fd, nested, tty, user};
 use crate::spec::{
     Dev, Namespace, Origin, Propagation, Setting, Spec, User, UserNamespace, Violation, random_name,
 };
 
 const CAP_SYS_ADMIN: u8 = 21;
+
+/// What launches the plan is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kind {
+    /// Many, which may have mounts in common.
+    pub(crate) mounts_once: bool,
+    /// Boxes that stand before they get a program.
+    pub(crate) stands: bool,
+}
+
+impl Kind {
+    /// What of ours comes before the program, if anything.
+    pub(super) fn role(self, spec: &Spec) -> Option<Role> {
+        match (&spec.init, &spec.rootfs) {
+            _ if self.stands => Some(Role::Stand),
+            (Some(_), _) => Some(Role::Init),
+            (None, Some(_)) => Some(Role::Exec),
+            (None, None) => None,
+        }
+    }
+}
 
 /// A description on its way to a plan, with what was decided once for all phases.
 pub(super) struct Draft<'a> {
@@ -27,12 +49,19 @@ pub(super) struct Draft<'a> {
     pub(super) landlock: Option<Enforced>,
     /// What was asked for and is not to be had, if that is all right.
     pub(super) missed: Vec<Violation>,
+    /// What is made once, if the plan is a template's and something is.
+    pub(super) split: Option<Split>,
+    kind: Kind,
     /// Who the program runs as, if somebody asked for it.
     pub(super) user: Option<Setting<User>>,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(spec: &'a Spec, facts: &'a HostFacts) -> Result<Self, Vec<Violation>> {
+    pub(super) fn new(
+        spec: &'a Spec,
+        facts: &'a HostFacts,
+        kind: Kind,
+    ) -> Result<Self, Vec<Violation>> {
         let (terminal, on_terminal) = tty::decide(spec, facts);
         let namespace = &spec.namespaces.user;
         let userns = match namespace.value {
@@ -44,13 +73,19 @@ impl<'a> Draft<'a> {
         let (landlock, more) = access::decide(spec, facts)?;
         missed.extend(more);
         let draft = Self {
+            split: if kind.mounts_once {
+                template::decide(spec, facts, userns)
+            } else {
+                None
+            },
+            kind,
             user: user::resolve(spec, facts)?,
             cgroups,
             landlock,
             missed,
             spec,
             facts,
-            numbers: fd::Numbers::new(spec, facts),
+            numbers: fd::Numbers::new(spec, facts, kind),
             name: spec
                 .name
                 .as_ref()
@@ -65,11 +100,18 @@ impl<'a> Draft<'a> {
 
     /// What of ours comes before the program, if anything.
     pub(super) fn role(&self) -> Option<Role> {
-        match (&self.spec.init, &self.spec.rootfs) {
-            (Some(_), _) => Some(Role::Init),
-            (None, Some(_)) => Some(Role::Exec),
-            (None, None) => None,
-        }
+        self.kind.role(self.spec)
+    }
+
+    /// Who asked for what comes before the program.
+    pub(super) fn program_origin(&self) -> &Origin {
+        self.spec.init.as_ref().unwrap_or(self.rootfs_origin())
+    }
+
+    /// Who asked for the root filesystem.
+    pub(super) fn rootfs_origin(&self) -> &Origin {
+        let rootfs = self.spec.rootfs.as_ref();
+        rootfs.map_or(&Origin::Default, |rootfs| &rootfs.origin)
     }
 
     /// Whether a new terminal is one of a devpts of the box's own.

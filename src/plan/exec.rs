@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The program: argv, envp, the search through PATH, execve(2).
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
@@ -12,7 +12,6 @@ use super::draft::Draft;
 use super::env;
 use super::step::{Role, Steps, slot};
 use super::tty;
-use crate::spec::Spec;
 
 /// Where the shell looks when there is no PATH (and what sudo and Debian's login set for root).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -51,6 +50,48 @@ impl fmt::Debug for CStringArray {
     }
 }
 
+/// argv and envp of one launch: those of the plan, with what is added and changed.
+#[derive(Debug)]
+pub(crate) struct Words<'a> {
+    /// Of our program and the program's, as in [`Exec`].
+    pub(crate) argv: Vec<&'a CStr>,
+    pub(crate) envp: Vec<&'a CStr>,
+    addresses: [Vec<usize>; 2],
+}
+
+impl<'a> Words<'a> {
+    /// `env` has `NAME=value` for each variable that is set, and `NAME` for each that is removed.
+    pub(crate) fn new(exec: &'a Exec, args: &'a [CString], env: &'a [CString]) -> Self {
+        let name = |pair: &CStr| {
+            let bytes = pair.to_bytes();
+            let end = bytes.iter().position(|&byte| byte == b'=');
+            bytes[..end.unwrap_or(bytes.len())].to_vec()
+        };
+        let old = exec.argv.strings.iter();
+        let argv: Vec<&CStr> = old.chain(args).map(CString::as_c_str).collect();
+        let mut envp: Vec<&CStr> = exec.envp.strings.iter().map(CString::as_c_str).collect();
+        for change in env {
+            let changed = name(change);
+            envp.retain(|pair| name(pair) != changed);
+            if change.to_bytes().contains(&b'=') {
+                envp.push(change);
+            }
+        }
+        let address = |one: &&CStr| one.as_ptr().expose_provenance();
+        let addresses = [&argv, &envp].map(|words| words.iter().map(address).chain([0]).collect());
+        Self {
+            argv,
+            envp,
+            addresses,
+        }
+    }
+
+    /// The addresses of the arrays.
+    pub(crate) fn addresses(&self) -> [usize; 2] {
+        [0, 1].map(|array: usize| self.addresses[array].as_ptr().expose_provenance())
+    }
+}
+
 /// What is executed.
 #[derive(Debug)]
 pub(crate) struct Exec {
@@ -58,11 +99,24 @@ pub(crate) struct Exec {
     pub(crate) program: OsString,
     /// The paths that are tried, in order.
     pub(crate) candidates: Vec<CString>,
+    /// How many of argv are for our program; the rest is the program's.
+    pub(crate) told: usize,
     pub(crate) argv: CStringArray,
     pub(crate) envp: CStringArray,
 }
 
 impl Exec {
+    /// Nothing.
+    pub(super) fn none() -> Self {
+        Self {
+            program: OsString::new(),
+            candidates: Vec::new(),
+            told: 0,
+            argv: CStringArray::new(Vec::new()),
+            envp: CStringArray::new(Vec::new()),
+        }
+    }
+
     /// Whether the program is a name to look for in PATH, and no path.
     pub(crate) fn is_searched(&self) -> bool {
         !self.program.as_bytes().contains(&b'/')
@@ -92,6 +146,7 @@ pub(super) fn prepare(draft: &Draft<'_>) -> Exec {
     let environment = env::compose(draft);
     let path = environment.get(OsStr::new("PATH"));
     let candidates = candidates(&spec.exec.program, path.copied());
+    let mut count = 0;
     let mut argv: Vec<CString> = spec
         .exec
         .argv()
@@ -103,6 +158,7 @@ pub(super) fn prepare(draft: &Draft<'_>) -> Exec {
         let number = |number: String| c_string(number.into_bytes());
         let role = match draft.role() {
             Some(Role::Init) => c"init",
+            Some(Role::Stand) => c"stand",
             Some(Role::Exec) | None => c"exec",
         };
         let told = [
@@ -111,12 +167,15 @@ pub(super) fn prepare(draft: &Draft<'_>) -> Exec {
             tty::word(draft.terminal).to_owned(),
             number(candidates.len().to_string()),
         ];
-        let told = told.into_iter().chain(candidates.iter().cloned());
-        argv = told.chain(argv).collect();
+        let all = told.into_iter().chain(candidates.iter().cloned());
+        let program = std::mem::replace(&mut argv, all.collect());
+        count = argv.len();
+        argv.extend(program);
     }
     Exec {
         program: spec.exec.program.clone(),
         candidates,
+        told: count,
         argv: CStringArray::new(argv),
         envp: CStringArray::new(env::pairs(&environment)),
     }
@@ -154,14 +213,15 @@ pub(crate) fn c_string(bytes: Vec<u8>) -> CString {
     })
 }
 
-pub(crate) fn steps(spec: &Spec, exec: &Exec, steps: &mut Steps) {
-    let origin = &spec.exec.origin;
-    let program = match (&spec.init, &spec.rootfs) {
-        (Some(init), _) => Some((init, "execute the init")),
-        (None, Some(rootfs)) => Some((&rootfs.origin, "leave the launcher's executable")),
-        (None, None) => None,
-    };
-    if let Some((origin, action)) = program {
+pub(super) fn steps(draft: &Draft<'_>, exec: &Exec, steps: &mut Steps) {
+    let origin = &draft.spec.exec.origin;
+    let action = draft.role().map(|role| match role {
+        Role::Init => "execute the init",
+        Role::Exec => "leave the launcher's executable",
+        Role::Stand => "stand until there is a program",
+    });
+    if let Some(action) = action {
+        let origin = draft.program_origin();
         let call = Call::new(
             "execveat",
             libc::SYS_execveat,

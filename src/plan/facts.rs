@@ -144,6 +144,9 @@ pub struct MountFacts {
     pub exists: bool,
     /// It is in the root filesystem itself, and in no mount below.
     pub in_root: bool,
+    /// The target as a path without symbolic links of the root filesystem's, as far as it is there; `None` if
+    /// that is not known.
+    pub place: Option<PathBuf>,
     /// What is missing of the target may be made: it is in a root filesystem, or in a tmpfs.
     pub creatable: bool,
 }

@@ -9,7 +9,7 @@
 use clonebox_child::Slot;
 
 use super::call::{Call, FlagNames, Value};
-use super::draft::Draft;
+use super::draft::{Draft, Kind};
 use super::facts::HostFacts;
 use super::step::{Steps, slot};
 use crate::spec::{Origin, ParentDeath, Redirect, Spec};
@@ -28,27 +28,42 @@ pub(crate) struct Numbers {
     pub(crate) report: Option<i32>,
     /// What a Landlock rule is about.
     pub(super) rule: Option<i32>,
+    /// The null device, for the masks of /proc.
+    pub(super) null: Option<i32>,
 }
 
 impl Numbers {
-    pub(super) fn new(spec: &Spec, facts: &HostFacts) -> Self {
+    pub(super) fn new(spec: &Spec, facts: &HostFacts, kind: Kind) -> Self {
         let passed = |number: &i32| spec.fds.iter().any(|fd| fd.value == *number);
         let mut free = (3..).filter(|number| !passed(number));
         let mut take = |wanted: bool| if wanted { free.next() } else { None };
         let old = closes(spec, facts);
-        let program = spec.init.is_some() || spec.rootfs.is_some();
+        let program = kind.role(spec).is_some();
         Self {
             report: take(program),
             parent: take(old && spec.parent_death.value != ParentDeath::Survive),
             init: take(old && program),
             rule: take(!spec.landlock.paths.is_empty() && facts.landlock > 0),
+            null: take(spec.rootfs.is_some() && spec.proc.value),
+        }
+    }
+
+    /// None.
+    pub(super) fn none() -> Self {
+        Self {
+            parent: None,
+            init: None,
+            report: None,
+            rule: None,
+            null: None,
         }
     }
 
     /// The lowest number above those that are taken, if any is: the launch's own descriptors must be
     /// out of the way there.
     pub(crate) fn above(self) -> Option<i32> {
-        let highest = self.parent.max(self.init).max(self.report).max(self.rule)?;
+        let all = [self.parent, self.init, self.report, self.rule, self.null];
+        let highest = all.into_iter().max().flatten()?;
         Some(highest + 1)
     }
 }
@@ -79,10 +94,10 @@ pub(super) fn arrange(draft: &Draft<'_>, steps: &mut Steps) {
             call,
         );
     }
-    let rootfs = draft.spec.rootfs.as_ref().map(|rootfs| &rootfs.origin);
-    let Some(init) = draft.spec.init.as_ref().or(rootfs) else {
+    if draft.role().is_none() {
         return;
-    };
+    }
+    let init = draft.program_origin();
     if let Some(number) = numbers.init {
         let call = dup(slot::INIT, number, libc::O_CLOEXEC).save(slot::INIT);
         steps.push(init, "keep our program", call);
@@ -93,6 +108,11 @@ pub(super) fn arrange(draft: &Draft<'_>, steps: &mut Steps) {
             "keep our program's report",
             dup(slot::INIT_REPORT, number, 0),
         );
+    }
+    if let Some(number) = numbers.null {
+        // Whatever stands there: nothing that is opened from here on gets the number.
+        let call = dup(slot::INIT_REPORT, number, libc::O_CLOEXEC);
+        steps.push(init, "keep a number for the null device", call);
     }
 }
 
@@ -138,6 +158,7 @@ pub(super) fn close(draft: &Draft<'_>, steps: &mut Steps) {
         init,
         report,
         rule: _,
+        null: _,
     } = draft.numbers;
     stay.extend([parent, init, report].into_iter().flatten().map(i64::from));
     stay.sort_unstable();

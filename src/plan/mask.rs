@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clonebox_child::OnError;
 
-use super::call::quoted_bare;
+use super::call::{Value, quoted_bare};
 use super::draft::Draft;
 use super::exec::c_string;
 use super::step::Steps;
@@ -33,7 +33,9 @@ pub(super) fn wanted<'a>(
 
 /// Covers what was asked for below the current directory, which is `directory`. Whether it is a file is for
 /// the kernel to say: it puts no directory over a file, and no file over a directory.
-pub(super) fn asked(draft: &Draft<'_>, directory: &str, steps: &mut Steps) {
+///
+/// `null` is the null device, as a path from the current directory or of the caller's.
+pub(super) fn asked(draft: &Draft<'_>, directory: &str, null: &str, steps: &mut Steps) {
     for mask in &draft.spec.masks.mask {
         let Ok(name) = mask.value.strip_prefix(directory) else {
             continue;
@@ -42,7 +44,10 @@ pub(super) fn asked(draft: &Draft<'_>, directory: &str, steps: &mut Steps) {
         let place = || c_string(name.to_vec());
         let tmpfs = Some(c"tmpfs");
         let empty = tree::mount(tmpfs, place(), tmpfs, READ_ONLY, Some(EMPTY.into()));
-        let null = tree::mount(Some(c"/dev/null"), place(), None, libc::MS_BIND, None);
+        let null = {
+            let source = Value::Text(c_string(null.as_bytes().to_vec()));
+            tree::mount_from(source, place(), None, libc::MS_BIND, None)
+        };
         for call in [empty, null] {
             let action = format!("cover {directory}/{}", quoted_bare(name));
             let call = call.on_error(OnError::Ignore(libc::ENOTDIR));
@@ -51,9 +56,16 @@ pub(super) fn asked(draft: &Draft<'_>, directory: &str, steps: &mut Steps) {
     }
 }
 
-/// Covers a file with the null device.
-pub(super) fn file(origin: &Origin, directory: &str, name: &'static CStr, steps: &mut Steps) {
-    let call = tree::mount(Some(c"/dev/null"), name, None, libc::MS_BIND, None);
+/// Covers a file with the null device, which is a path from the current directory.
+pub(super) fn file(
+    origin: &Origin,
+    directory: &str,
+    name: &'static CStr,
+    null: &str,
+    steps: &mut Steps,
+) {
+    let source = Value::Text(c_string(null.as_bytes().to_vec()));
+    let call = tree::mount_from(source, name, None, libc::MS_BIND, None);
     push(origin, directory, name, call, steps);
 }
 

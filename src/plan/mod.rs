@@ -36,6 +36,7 @@ mod rlimit;
 mod rootfs;
 mod signal;
 mod sysfs;
+mod template;
 mod time;
 mod tree;
 mod tty;
@@ -45,7 +46,9 @@ mod uts;
 mod workdir;
 
 pub use access::Enforced;
-pub use compile::compile;
+pub(crate) use compile::compile_kind;
+pub use compile::{TemplatePlans, compile, compile_template};
+pub(crate) use draft::Kind;
 pub use facts::{CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind, UserFacts};
 pub use step::{Plan, PlannedStep};
 
@@ -53,6 +56,7 @@ pub(crate) use call::{quoted, quoted_bare, shown};
 pub(crate) use cgroup::{
     Cgroups, File as CgroupFile, Group as CgroupGroup, controllers as cgroup_controllers,
 };
+pub(crate) use exec::Words;
 pub(crate) use landlock::DEVICES;
 pub(crate) use signal::name as signal_name;
 pub(crate) use step::{Role, Step, Terminal, slot};

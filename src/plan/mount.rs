@@ -10,8 +10,8 @@ use super::call::{Call, Value, shown};
 use super::draft::Draft;
 use super::exec::c_string;
 use super::facts::{MountFacts, SourceKind};
-use super::path::{self, Links, close, components, enter, make_directory, make_file};
-use super::step::{Steps, slot};
+use super::path::{self, LOOK_UP, Links, close, components, enter, make_directory, make_file};
+use super::step::{Stage, Steps, slot};
 use super::tree;
 use crate::spec::{Attributes, Mount, MountKind, Origin, Propagation, Setting};
 
@@ -32,67 +32,139 @@ pub(super) fn private(draft: &Draft<'_>, steps: &mut Steps) {
         Some(mount) => (libc::MS_SLAVE, &mount.origin, "let no mount reach the host"),
     };
     let call = tree::mount(None, c"/", None, libc::MS_REC | flag, None);
-    steps.push(origin, action, call);
+    // A copy of a template's mounts is as they are.
+    steps.at(Stage::Once, |steps| steps.push(origin, action, call));
+}
+
+/// A mount that was asked for, and what is known of it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    index: usize,
+    origin: &'a Origin,
+    mount: &'a Mount,
+    facts: &'a MountFacts,
 }
 
 /// The mounts that were asked for, in that order.
 pub(super) fn asked(draft: &Draft<'_>, steps: &mut Steps) {
-    for (mount, facts) in draft.spec.mounts.iter().zip(&draft.facts.paths.mounts) {
-        one(draft, mount, facts, steps);
+    let mounts = draft.spec.mounts.iter().zip(&draft.facts.paths.mounts);
+    for (index, (Setting { value, origin }, facts)) in mounts.enumerate() {
+        let optional = matches!(value.kind, MountKind::Bind { optional: true, .. });
+        if optional && facts.source == SourceKind::Missing {
+            continue;
+        }
+        let asked = Asked {
+            index,
+            origin,
+            mount: value,
+            facts,
+        };
+        match draft.stored(index) {
+            Some(name) => stored(draft, asked, &name, steps),
+            None => one(draft, asked, steps),
+        }
     }
 }
 
-fn one(draft: &Draft<'_>, mount: &Setting<Mount>, facts: &MountFacts, steps: &mut Steps) {
-    let Setting {
-        value: mount,
+/// A mount whose place is not there before the launch: it waits in the store.
+fn stored(draft: &Draft<'_>, asked: Asked<'_>, name: &str, steps: &mut Steps) {
+    let Asked {
         origin,
-    } = mount;
-    let attributes = mount.attributes;
-    match &mount.kind {
-        MountKind::Bind { optional: true, .. } if facts.source == SourceKind::Missing => {}
+        mount,
+        facts,
+        ..
+    } = asked;
+    let recursive = matches!(
+        mount.kind,
         MountKind::Bind {
-            source, recursive, ..
-        } => {
-            let tree = tree::clone_of_path(source, *recursive).save(slot::TREE);
-            let action = format!("make a mount of {}", shown(source));
-            steps.push(origin, action, tree);
-            bind(draft, origin, mount, facts, *recursive, steps);
+            recursive: true,
+            ..
         }
-        MountKind::File { data, mode } => {
-            file(draft, origin, data, *mode, steps);
-            bind(draft, origin, mount, facts, false, steps);
+    );
+    steps.at(Stage::Once, |steps| {
+        let place = match facts.source {
+            SourceKind::File => make_file(slot::STORE, name.as_bytes(), 0o600),
+            _ => make_directory(slot::STORE, name.as_bytes(), 0o700),
+        };
+        steps.push(origin, "make a place for the mount", place);
+        if let MountKind::Overlay { lower, upper } = &mount.kind {
+            let open = path::openat(slot::STORE, name.as_bytes(), LOOK_UP | libc::O_DIRECTORY);
+            steps.push(origin, "find that place", open.save(slot::TARGET));
+            overlay(draft, asked, lower, upper.as_ref(), steps);
+        } else {
+            tree_of(draft, asked, steps);
+            let name = c_string(name.as_bytes().to_vec());
+            let attach = tree::attach_at(slot::TREE, slot::STORE, name);
+            steps.push(origin, "mount it there", attach);
+            close(origin, slot::TREE, steps);
         }
+    });
+    let name = c_string(name.as_bytes().to_vec());
+    let tree = tree::clone_in(slot::STORE, name, recursive).save(slot::TREE);
+    let what = source_of(mount);
+    steps.push(origin, format!("make a mount of {what}"), tree);
+    put(draft, asked, steps);
+}
+
+fn one(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
+    let mount = asked.mount;
+    let mut new = |kind: &'static CStr, data: String| {
+        filesystem(draft, asked, kind, data, steps);
+    };
+    match &mount.kind {
+        MountKind::Bind { .. } => steps.at(Stage::Once, |steps| {
+            tree_of(draft, asked, steps);
+            put(draft, asked, steps);
+        }),
+        MountKind::File { .. } => {
+            let stage = if mount.attributes.read_only {
+                Stage::Once
+            } else {
+                Stage::Each
+            };
+            steps.at(stage, |steps| {
+                tree_of(draft, asked, steps);
+                put(draft, asked, steps);
+            });
+        }
+        MountKind::Overlay { lower, upper } => steps.at(Stage::Once, |steps| {
+            place(draft, asked, false, steps);
+            overlay(draft, asked, lower, upper.as_ref(), steps);
+        }),
         MountKind::Tmpfs { size, mode } => {
             let mut data = format!("mode={:o}", mode.unwrap_or(0o755));
             if let Some(size) = size {
                 // Writing to a String does not fail.
                 let _ = write!(data, ",size={size}");
             }
-            filesystem(draft, origin, mount, facts, c"tmpfs", data, steps);
+            new(c"tmpfs", data);
         }
-        MountKind::Overlay { lower, upper } => {
-            let mut data = layers(lower, upper.as_ref());
-            if draft.userns.is_some() {
-                data.extend_from_slice(b",userxattr");
-            }
-            place(draft, origin, &mount.target, facts, false, steps);
-            enter(origin, slot::TARGET, "it", steps);
-            close(origin, slot::TARGET, steps);
-            let flags = tree::mount_flags(attributes);
-            let data = Some(c_string(data).into());
-            let call = tree::mount(Some(c"overlay"), c".", Some(c"overlay"), flags, data);
-            steps.push(origin, action("overlay", &mount.target), call);
-        }
-        MountKind::Proc => filesystem(draft, origin, mount, facts, c"proc", String::new(), steps),
-        MountKind::Sysfs => filesystem(draft, origin, mount, facts, c"sysfs", String::new(), steps),
-        MountKind::Mqueue => {
-            filesystem(draft, origin, mount, facts, c"mqueue", String::new(), steps);
-        }
-        MountKind::Devpts => {
-            let data = "newinstance,ptmxmode=0666,mode=0620".to_owned();
-            filesystem(draft, origin, mount, facts, c"devpts", data, steps);
-        }
+        MountKind::Proc => new(c"proc", String::new()),
+        MountKind::Sysfs => new(c"sysfs", String::new()),
+        MountKind::Mqueue => new(c"mqueue", String::new()),
+        MountKind::Devpts => new(c"devpts", "newinstance,ptmxmode=0666,mode=0620".to_owned()),
     }
+}
+
+/// An overlay on the place in [`slot::TARGET`].
+fn overlay(
+    draft: &Draft<'_>,
+    asked: Asked<'_>,
+    lower: &[PathBuf],
+    upper: Option<&(PathBuf, PathBuf)>,
+    steps: &mut Steps,
+) {
+    let Asked { origin, mount, .. } = asked;
+    let mut data = layers(lower, upper);
+    if draft.userns.is_some() {
+        data.extend_from_slice(b",userxattr");
+    }
+    enter(origin, slot::TARGET, "it", steps);
+    close(origin, slot::TARGET, steps);
+    let flags = tree::mount_flags(mount.attributes);
+    let data = Some(c_string(data).into());
+    let call = tree::mount(Some(c"overlay"), c".", Some(c"overlay"), flags, data);
+    steps.push(origin, action("overlay", &mount.target), call);
 }
 
 fn action(what: &str, target: &Path) -> String {
@@ -100,18 +172,19 @@ fn action(what: &str, target: &Path) -> String {
 }
 
 /// Opens the target, and makes what is missing of it.
-fn place(
-    draft: &Draft<'_>,
-    origin: &Origin,
-    target: &Path,
-    facts: &MountFacts,
-    file: bool,
-    steps: &mut Steps,
-) {
-    let names = components(target);
+fn place(draft: &Draft<'_>, asked: Asked<'_>, file: bool, steps: &mut Steps) {
+    let Asked {
+        index,
+        origin,
+        mount,
+        facts,
+    } = asked;
+    let names = components(&mount.target);
     if facts.creatable && !facts.exists {
         let stays = facts.in_root;
-        path::make(draft, origin, &names, facts.known, file, stays, steps);
+        steps.at(draft.make_stage(index), |steps| {
+            path::make(draft, origin, &names, facts.known, file, stays, steps);
+        });
     }
     path::open(draft, origin, &names, Links::Inside, slot::TARGET, steps);
 }
@@ -119,14 +192,13 @@ fn place(
 /// A filesystem of the kernel's on a directory.
 fn filesystem(
     draft: &Draft<'_>,
-    origin: &Origin,
-    mount: &Mount,
-    facts: &MountFacts,
+    asked: Asked<'_>,
     kind: &'static CStr,
     data: String,
     steps: &mut Steps,
 ) {
-    place(draft, origin, &mount.target, facts, false, steps);
+    let Asked { origin, mount, .. } = asked;
+    place(draft, asked, false, steps);
     enter(origin, slot::TARGET, "it", steps);
     close(origin, slot::TARGET, steps);
     let flags = tree::mount_flags(mount.attributes);
@@ -135,36 +207,69 @@ fn filesystem(
     steps.push(origin, action(&kind.to_string_lossy(), &mount.target), call);
 }
 
-/// Puts the mount in [`slot::TREE`] where it belongs, with its attributes.
-fn bind(
-    draft: &Draft<'_>,
-    origin: &Origin,
-    mount: &Mount,
-    facts: &MountFacts,
-    recursive: bool,
-    steps: &mut Steps,
-) {
-    let attributes = mount.attributes;
-    let plain = attributes == Attributes::default() && !draft.slaves();
-    let old = !plain && !draft.facts.paths.mount_setattr;
-    let file = facts.source == SourceKind::File || matches!(mount.kind, MountKind::File { .. });
-    if old {
-        remount(origin, attributes, facts, file, steps);
-    } else if !plain {
-        let call = tree::set_attributes(slot::TREE, attributes, recursive);
-        steps.push(origin, "set the mount's attributes", call);
+/// Makes a mount of a bind's source, or of a file, in [`slot::TREE`], with its attributes.
+fn tree_of(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
+    let Asked {
+        origin,
+        mount,
+        facts,
+        ..
+    } = asked;
+    let mut all = false;
+    match &mount.kind {
+        MountKind::Bind {
+            source, recursive, ..
+        } => {
+            all = *recursive;
+            let tree = tree::clone_of_path(source, all).save(slot::TREE);
+            let action = format!("make a mount of {}", shown(source));
+            steps.push(origin, action, tree);
+        }
+        MountKind::File { data, mode } => file(draft, asked, data, *mode, steps),
+        _ => {}
     }
-    place(draft, origin, &mount.target, facts, file, steps);
+    let attributes = mount.attributes;
+    if is_plain(draft, mount) {
+    } else if draft.facts.paths.mount_setattr {
+        let call = tree::set_attributes(slot::TREE, attributes, all);
+        steps.push(origin, "set the mount's attributes", call);
+    } else {
+        remount(origin, attributes, facts, is_file(mount, facts), steps);
+    }
+}
+
+/// Puts the mount in [`slot::TREE`] where it belongs.
+fn put(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
+    let Asked {
+        origin,
+        mount,
+        facts,
+        ..
+    } = asked;
+    place(draft, asked, is_file(mount, facts), steps);
     let attach = tree::attach(slot::TREE, slot::TARGET);
-    let what = match &mount.kind {
-        MountKind::Bind { source, .. } => shown(source),
-        _ => "a file".to_owned(),
-    };
-    steps.push(origin, action(&what, &mount.target), attach);
+    steps.push(origin, action(&source_of(mount), &mount.target), attach);
     close(origin, slot::TARGET, steps);
     close(origin, slot::TREE, steps);
-    if old {
+    if !is_plain(draft, mount) && !draft.facts.paths.mount_setattr {
         tree::forget_memory(origin, steps);
+    }
+}
+
+/// Whether a mount has no attributes of its own to be set.
+fn is_plain(draft: &Draft<'_>, mount: &Mount) -> bool {
+    mount.attributes == Attributes::default() && !draft.slaves()
+}
+
+fn is_file(mount: &Mount, facts: &MountFacts) -> bool {
+    facts.source == SourceKind::File || matches!(mount.kind, MountKind::File { .. })
+}
+
+fn source_of(mount: &Mount) -> String {
+    match &mount.kind {
+        MountKind::Bind { source, .. } => shown(source),
+        MountKind::Overlay { .. } => "overlay".to_owned(),
+        _ => "a file".to_owned(),
     }
 }
 
@@ -178,7 +283,7 @@ fn remount(
     steps: &mut Steps,
 ) {
     const NAME: &CStr = c"tree";
-    tree::memory(origin, slot::ROOT, steps);
+    tree::memory(origin, slot::MEMORY, slot::ROOT, steps);
     let make = if file {
         make_file(slot::MEMORY, NAME.to_bytes(), 0o600)
     } else {
@@ -208,9 +313,15 @@ fn remount(
 }
 
 /// A file with bytes of ours in a tmpfs, and a mount of it, which outlives the tmpfs's own.
-fn file(draft: &Draft<'_>, origin: &Origin, data: &[u8], mode: u32, steps: &mut Steps) {
+fn file(draft: &Draft<'_>, asked: Asked<'_>, data: &[u8], mode: u32, steps: &mut Steps) {
     const NAME: &CStr = c"data";
-    tree::memory(origin, slot::ROOT, steps);
+    let origin = asked.origin;
+    // Before the launch there may be no root.
+    let place = match draft.stored(asked.index) {
+        Some(_) => slot::STORE,
+        None => slot::ROOT,
+    };
+    tree::memory(origin, slot::MEMORY, place, steps);
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
     let args = [
         Value::Slot(slot::MEMORY),
@@ -240,7 +351,7 @@ fn file(draft: &Draft<'_>, origin: &Origin, data: &[u8], mode: u32, steps: &mut 
         steps.push(&user.origin, "give the file to the user", own);
     }
     close(origin, slot::OPENED, steps);
-    let tree = tree::clone_in(slot::MEMORY, NAME).save(slot::TREE);
+    let tree = tree::clone_in(slot::MEMORY, NAME, false).save(slot::TREE);
     steps.push(origin, "make a mount of the file", tree);
     tree::forget_memory(origin, steps);
 }

@@ -3,8 +3,20 @@
 
 use super::cgroup::{CLONE_INTO_CGROUP, clone_into};
 use super::draft::Draft;
+use super::facts::HostFacts;
 use super::step::{CLONE_CLEAR_SIGHAND, CloneCall};
 use crate::spec::{Namespace, Origin};
+
+/// The clone of a child that makes the mounts of a template.
+pub(super) fn clone_for_mounts(facts: &HostFacts, origin: &Origin) -> CloneCall {
+    let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::CLONE_NEWNS;
+    let clear = if facts.clone3 { CLONE_CLEAR_SIGHAND } else { 0 };
+    CloneCall {
+        flags: flags as u64 | clear,
+        clone3: facts.clone3,
+        origins: vec![("mount", origin.clone())],
+    }
+}
 
 pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
     let own = &draft.spec.namespaces;
@@ -18,7 +30,9 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
     if let Some(origin) = &draft.userns {
         add("user", libc::CLONE_NEWUSER, origin);
     }
-    add("mount", libc::CLONE_NEWNS, &Origin::Default);
+    if draft.split.is_none() {
+        add("mount", libc::CLONE_NEWNS, &Origin::Default);
+    }
     for (name, flag, setting) in [
         ("uts", libc::CLONE_NEWUTS, &own.uts),
         ("pid", libc::CLONE_NEWPID, &own.pid),

@@ -186,7 +186,9 @@ pub(super) fn mount_point(
 ) {
     let names = [name];
     if !exists {
-        make(draft, origin, &names, 0, false, true, steps);
+        steps.at(draft.root_stage(), |steps| {
+            make(draft, origin, &names, 0, false, true, steps);
+        });
     }
     open(draft, origin, &names, Links::None, slot::TARGET, steps);
     enter(origin, slot::TARGET, &shown(&names), steps);

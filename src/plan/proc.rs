@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! /proc: fresh, and in a root filesystem without what is not the box's. See proc(5).
 
+use std::path::Path;
+
 use clonebox_child::{Expect, OnError};
 
 use super::call::{Call, Value};
 use super::draft::Draft;
-use super::mask;
-use super::path::{self, Links, close, cwd, enter};
+use super::path::{self, LOOK_UP, Links, close, enter};
 use super::step::{Steps, slot};
 use super::tree;
-use crate::spec::Origin;
+use super::{fd, mask};
+use crate::spec::{Dev, Origin};
 
 const FLAGS: u64 = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 
@@ -80,14 +82,16 @@ fn in_root(draft: &Draft<'_>, steps: &mut Steps) {
     for name in mask::wanted(draft, "/proc", &READ_ONLY) {
         read_only(origin, name, steps);
     }
-    null_device(origin, steps);
+    let null = draft.numbers.null.unwrap_or_default();
+    let source = format!("self/fd/{null}");
+    null_device(draft, null, origin, steps);
     for name in mask::wanted(draft, "/proc", &MASKED_FILES) {
-        mask::file(origin, "/proc", name, steps);
+        mask::file(origin, "/proc", name, &source, steps);
     }
     for name in mask::wanted(draft, "/proc", &MASKED_DIRECTORIES) {
         mask::directory(origin, "/proc", name, steps);
     }
-    mask::asked(draft, "/proc", steps);
+    mask::asked(draft, "/proc", &source, steps);
 }
 
 /// A mount of a part of /proc onto itself, and that read-only. Names of proc lead nowhere else, and
@@ -106,21 +110,35 @@ fn read_only(origin: &Origin, name: &'static std::ffi::CStr, steps: &mut Steps) 
     }
 }
 
-/// /dev/null of the caller covers files. One that is something else would uncover them
-/// (CVE-2025-31133).
-fn null_device(origin: &Origin, steps: &mut Steps) {
+/// The null device of the box's /dev covers files; if it has none, the caller's. What is bound is what has
+/// been looked at, whatever happens to the name meanwhile: one that is something else would uncover them
+/// (CVE-2025-31133). A box may change the mode of its own.
+fn null_device(draft: &Draft<'_>, number: i32, origin: &Origin, steps: &mut Steps) {
     const STATX_TYPE: &[(&str, u64)] = &[("STATX_TYPE", libc::STATX_TYPE as u64)];
+    let action = "find the null device at /dev/null";
+    let flags = LOOK_UP | libc::O_NOFOLLOW;
+    if draft.spec.dev.value == Dev::None {
+        let open = path::open_host(Path::new("/dev/null"), flags);
+        steps.push(origin, action, open.save(slot::NULL));
+    } else {
+        path::open(draft, origin, &[b"dev"], Links::None, slot::TARGET, steps);
+        let open = path::openat(slot::TARGET, b"null", flags);
+        steps.push(origin, action, open.save(slot::NULL));
+        close(origin, slot::TARGET, steps);
+    }
     let args = [
-        cwd(),
-        Value::Static(c"/dev/null"),
+        Value::Slot(slot::NULL),
+        Value::Static(c""),
         Value::Name(
-            "AT_STATX_SYNC_AS_STAT|AT_SYMLINK_NOFOLLOW",
-            libc::AT_SYMLINK_NOFOLLOW as usize,
+            "AT_STATX_SYNC_AS_STAT|AT_EMPTY_PATH",
+            libc::AT_EMPTY_PATH as usize,
         ),
         Value::Flags(STATX_TYPE, u64::from(libc::STATX_TYPE)),
         Value::Slot(slot::STRUCT),
     ];
     let statx = Call::new("statx", libc::SYS_statx, args);
-    let action = "find the null device at /dev/null";
     steps.push(origin, action, statx.expect(Expect::NullDevice));
+    let keep = fd::dup(slot::NULL, number, libc::O_CLOEXEC);
+    steps.push(origin, "give the null device its number", keep);
+    close(origin, slot::NULL, steps);
 }

@@ -5,15 +5,16 @@
 //! the sources, and for the kernel, which in a user namespace mounts /proc only where one is to be seen.
 //! Then the new root takes the place of the old one, which goes away as a whole.
 
+use std::ffi::CStr;
 use std::path::Path;
 
-use clonebox_child::OnError;
+use clonebox_child::{OnError, Slot};
 
 use super::call::{Call, Value, shown};
 use super::draft::Draft;
 use super::path::{self, LOOK_UP, close, enter, make_directory, openat};
-use super::step::{Steps, slot};
-use super::tree;
+use super::step::{Stage, Steps, slot};
+use super::{template, tree};
 use crate::spec::{Attributes, Origin, Rootfs, Setting, Writes};
 
 /// What statvfs(3) says of a mount, of which a change of its other flags must not take anything.
@@ -26,17 +27,32 @@ pub(super) fn prepare(draft: &Draft<'_>, steps: &mut Steps) {
         return;
     }
     let spec = draft.spec;
-    let open = path::open_host(Path::new("."), LOOK_UP | libc::O_DIRECTORY);
-    let action = "open the working directory";
-    steps.push(&Origin::Default, action, open.save(slot::CWD));
-    // The modes of what is made are meant.
-    let umask = Call::new("umask", libc::SYS_umask, [Value::Octal(0)]);
-    steps.push(&Origin::Default, "clear the umask", umask.save(slot::UMASK));
-    match &spec.rootfs {
-        Some(rootfs) => mount(draft, rootfs, steps),
-        None => {
-            let open = path::open_host(Path::new("/"), LOOK_UP | libc::O_DIRECTORY);
-            steps.push(&Origin::Default, "open the root", open.save(slot::ROOT));
+    steps.at(Stage::Once, |steps| {
+        let open = path::open_host(Path::new("."), LOOK_UP | libc::O_DIRECTORY);
+        let action = "open the working directory";
+        steps.push(&Origin::Default, action, open.save(slot::CWD));
+        // The modes of what is made are meant.
+        let umask = Call::new("umask", libc::SYS_umask, [Value::Octal(0)]);
+        steps.push(&Origin::Default, "clear the umask", umask.save(slot::UMASK));
+        match &spec.rootfs {
+            Some(rootfs) => mount(draft, rootfs, steps),
+            None => {
+                let open = path::open_host(Path::new("/"), LOOK_UP | libc::O_DIRECTORY);
+                steps.push(&Origin::Default, "open the root", open.save(slot::ROOT));
+            }
+        }
+    });
+    if let (Some(split), Some(rootfs)) = (&draft.split, &spec.rootfs) {
+        if !split.root_once {
+            overlay_in_memory(
+                draft,
+                rootfs,
+                c"lowerdir=/lower,upperdir=upper,workdir=work",
+                steps,
+            );
+        } else if split.store {
+            let open = openat(slot::STORE, b"root", LOOK_UP | libc::O_DIRECTORY);
+            steps.push(&rootfs.origin, "find the root", open.save(slot::ROOT));
         }
     }
 }
@@ -51,17 +67,36 @@ fn mount(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
         format!("open the root filesystem {shown}"),
         open.save(slot::ROOTFS),
     );
-    match &rootfs.value.writes {
-        Writes::Through => {
-            let tree = tree::clone_of(slot::ROOTFS, true).save(slot::ROOT);
-            steps.push(origin, format!("make a mount of {shown}"), tree);
-            let attach = tree::attach(slot::ROOT, slot::ROOTFS);
+    if rootfs.value.writes == Writes::Through {
+        // Before anything of ours lies on it.
+        let tree = tree::clone_of(slot::ROOTFS, true).save(slot::ROOT);
+        steps.push(origin, format!("make a mount of {shown}"), tree);
+    }
+    template::store(draft, steps);
+    match (&rootfs.value.writes, draft.has_store()) {
+        (Writes::Through, store) => {
+            let attach = if store {
+                let place = make_directory(slot::STORE, b"root", 0o755);
+                steps.push(origin, "make a place for the root", place);
+                tree::attach_at(slot::ROOT, slot::STORE, c"root")
+            } else {
+                tree::attach(slot::ROOT, slot::ROOTFS)
+            };
             steps.push(origin, format!("mount {shown}"), attach);
         }
-        Writes::Discard => overlay(draft, rootfs, None, steps),
-        Writes::Keep(upper) => overlay(draft, rootfs, Some(upper), steps),
+        (Writes::Keep(upper), store) => {
+            let memory = if store { slot::STORE } else { slot::MEMORY };
+            overlay(draft, rootfs, Some(upper), memory, steps);
+        }
+        (Writes::Discard, false) => overlay(draft, rootfs, None, slot::MEMORY, steps),
+        (Writes::Discard, true) => {
+            lower_layer(origin, slot::STORE, steps);
+            // Not on top of the store itself: what is detached at last is what lies on top.
+            let place = make_directory(slot::STORE, b"memory", 0o700);
+            steps.push(origin, "make a place for the tmpfs", place);
+        }
     }
-    if draft.slaves() {
+    if draft.slaves() && draft.root_stage() == Stage::Once {
         let private = tree::set_attributes(slot::ROOT, Attributes::default(), true);
         steps.push(origin, "make the root private", private);
     }
@@ -70,53 +105,89 @@ fn mount(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
 
 /// An overlay whose layers are names in a tmpfs: `lower` is the root filesystem, `upper` takes what is
 /// written, `work` is the kernel's. Names that are ours need no escaping, whatever the caller's are.
-fn overlay(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, keep: Option<&Path>, steps: &mut Steps) {
+fn overlay(
+    draft: &Draft<'_>,
+    rootfs: &Setting<Rootfs>,
+    keep: Option<&Path>,
+    memory: Slot,
+    steps: &mut Steps,
+) {
     let origin = &rootfs.origin;
-    tree::memory(origin, slot::ROOTFS, steps);
-    let mut push = |action: &str, call| steps.push(origin, action.to_owned(), call);
-    for (name, action) in [
-        ("lower", "make a place for the lower layer"),
-        ("root", "make a place for the root"),
-    ] {
-        push(action, make_directory(slot::MEMORY, name.as_bytes(), 0o755));
+    if memory == slot::MEMORY {
+        tree::memory(origin, memory, slot::ROOTFS, steps);
     }
-    let lower = tree::clone_of(slot::ROOTFS, false).save(slot::TREE);
-    push("make a mount of the lower layer", lower);
-    let attach = tree::attach_at(slot::TREE, slot::MEMORY, c"lower");
-    push("mount the lower layer", attach);
-    push(
-        "close a descriptor",
-        Call::new("close", libc::SYS_close, [Value::Slot(slot::TREE)]),
-    );
+    lower_layer(origin, memory, steps);
+    match keep {
+        None => upper_layer(origin, memory, steps),
+        Some(upper) => {
+            let place = make_directory(memory, b"keep", 0o755);
+            steps.push(origin, "make a place for the upper layer", place);
+            let tree = tree::clone_of_path(upper, false).save(slot::TREE);
+            steps.push(origin, format!("make a mount of {}", shown(upper)), tree);
+            let attach = tree::attach_at(slot::TREE, memory, c"keep");
+            steps.push(origin, format!("mount {}", shown(upper)), attach);
+            upper_layer(origin, slot::TREE, steps);
+            close(origin, slot::TREE, steps);
+        }
+    }
     let data = match keep {
         None => c"lowerdir=lower,upperdir=upper,workdir=work",
         Some(_) => c"lowerdir=lower,upperdir=keep/upper,workdir=keep/work",
     };
-    let place = match keep {
-        None => slot::MEMORY,
-        Some(upper) => {
-            push(
-                "make a place for the upper layer",
-                make_directory(slot::MEMORY, b"keep", 0o755),
-            );
-            let tree = tree::clone_of_path(upper, false).save(slot::TREE);
-            push(&format!("make a mount of {}", shown(upper)), tree);
-            let attach = tree::attach_at(slot::TREE, slot::MEMORY, c"keep");
-            push(&format!("mount {}", shown(upper)), attach);
-            slot::TREE
-        }
-    };
+    put_together(draft, rootfs, memory, data, steps);
+}
+
+/// The overlay of one launch, over a lower layer that lies ready.
+fn overlay_in_memory(
+    draft: &Draft<'_>,
+    rootfs: &Setting<Rootfs>,
+    data: &'static CStr,
+    steps: &mut Steps,
+) {
+    let origin = &rootfs.origin;
+    let place = openat(slot::STORE, b"memory", LOOK_UP | libc::O_DIRECTORY);
+    steps.push(
+        origin,
+        "find a place for the tmpfs",
+        place.save(slot::ROOTFS),
+    );
+    tree::memory(origin, slot::MEMORY, slot::ROOTFS, steps);
+    close(origin, slot::ROOTFS, steps);
+    upper_layer(origin, slot::MEMORY, steps);
+    put_together(draft, rootfs, slot::MEMORY, data, steps);
+}
+
+fn lower_layer(origin: &Origin, memory: Slot, steps: &mut Steps) {
+    let place = make_directory(memory, b"lower", 0o755);
+    steps.push(origin, "make a place for the lower layer", place);
+    let lower = tree::clone_of(slot::ROOTFS, false).save(slot::TREE);
+    steps.push(origin, "make a mount of the lower layer", lower);
+    let attach = tree::attach_at(slot::TREE, memory, c"lower");
+    steps.push(origin, "mount the lower layer", attach);
+    close(origin, slot::TREE, steps);
+}
+
+fn upper_layer(origin: &Origin, place: Slot, steps: &mut Steps) {
     for (name, action) in [
         ("upper", "make the upper layer"),
         ("work", "make the overlay's working directory"),
     ] {
         let make = make_directory(place, name.as_bytes(), 0o755);
-        push(action, make.on_error(OnError::Ignore(libc::EEXIST)));
+        steps.push(origin, action, make.on_error(OnError::Ignore(libc::EEXIST)));
     }
-    if keep.is_some() {
-        close(origin, slot::TREE, steps);
-    }
-    enter(origin, slot::MEMORY, "the layers", steps);
+}
+
+fn put_together(
+    draft: &Draft<'_>,
+    rootfs: &Setting<Rootfs>,
+    memory: Slot,
+    data: &'static CStr,
+    steps: &mut Steps,
+) {
+    let origin = &rootfs.origin;
+    let place = make_directory(memory, b"root", 0o755);
+    steps.push(origin, "make a place for the root", place);
+    enter(origin, memory, "the layers", steps);
     // In a user namespace the overlay's own attributes are the user's: trusted ones would be root's.
     let data = match draft.userns {
         None => data.into(),
@@ -130,12 +201,14 @@ fn overlay(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, keep: Option<&Path>, ste
     let shown = shown(&rootfs.value.path);
     steps.push(origin, format!("mount an overlay over {shown}"), mount);
     let open = openat(
-        slot::MEMORY,
+        memory,
         b"root",
         LOOK_UP | libc::O_DIRECTORY | libc::O_NOFOLLOW,
     );
     steps.push(origin, "open the root", open.save(slot::ROOT));
-    close(origin, slot::MEMORY, steps);
+    if memory == slot::MEMORY {
+        close(origin, memory, steps);
+    }
 }
 
 /// Makes the root read-only, as the last that is done to it.
@@ -143,6 +216,12 @@ pub(super) fn read_only(draft: &Draft<'_>, steps: &mut Steps) {
     let Some(origin) = &draft.spec.read_only else {
         return;
     };
+    steps.at(draft.root_stage(), |steps| {
+        set_read_only(draft, origin, steps);
+    });
+}
+
+fn set_read_only(draft: &Draft<'_>, origin: &Origin, steps: &mut Steps) {
     let action = "make the root read-only";
     if draft.facts.paths.mount_setattr {
         let attributes = Attributes {
@@ -167,19 +246,29 @@ pub(super) fn pivot(draft: &Draft<'_>, steps: &mut Steps) {
         return;
     }
     match &draft.spec.rootfs {
+        Some(_) if draft.split.is_some() && !draft.has_store() => {
+            template::enter_root(draft, steps);
+        }
         None => {
             close(&Origin::Default, slot::ROOT, steps);
             enter(&Origin::Default, slot::CWD, "the working directory", steps);
             close(&Origin::Default, slot::CWD, steps);
         }
-        Some(rootfs) => change(&rootfs.origin, &rootfs.value.path, steps),
+        Some(rootfs) => {
+            let used = if draft.split.is_some() {
+                slot::STORE
+            } else {
+                slot::CWD
+            };
+            close(&rootfs.origin, used, steps);
+            change(&rootfs.origin, &rootfs.value.path, steps);
+        }
     }
     let umask = Call::new("umask", libc::SYS_umask, [Value::Slot(slot::UMASK)]);
     steps.push(&Origin::Default, "set the umask again", umask);
 }
 
 fn change(origin: &Origin, path: &Path, steps: &mut Steps) {
-    close(origin, slot::CWD, steps);
     enter(origin, slot::ROOT, "the root", steps);
     close(origin, slot::ROOT, steps);
     let args = [Value::Static(c"."), Value::Static(c".")];

@@ -83,6 +83,12 @@ pub(crate) mod slot {
     ];
     /// The address of the scratch memory, where the kernel writes a structure.
     pub(crate) const STRUCT: Slot = Slot(22);
+    /// The mount namespace of a template.
+    pub(crate) const NAMESPACE: Slot = Slot(40);
+    /// The root of that namespace if it is not the box's: a tmpfs where mounts lie ready.
+    pub(crate) const STORE: Slot = Slot(41);
+    /// The null device.
+    pub(crate) const NULL: Slot = Slot(42);
 
     /// How a slot is shown where strace(1) would print a number.
     pub(crate) fn name(slot: Slot) -> &'static str {
@@ -103,6 +109,9 @@ pub(crate) mod slot {
             MEMORY => "<memory>",
             UMASK => "<umask>",
             CWD => "<cwd>",
+            NAMESPACE => "<namespace>",
+            STORE => "<store>",
+            NULL => "<null>",
             PTMX => "<ptmx>",
             RULES => "<rules>",
             SOCKET => "<socket>",
@@ -125,20 +134,42 @@ pub(crate) struct Step {
     pub(crate) origin: Origin,
 }
 
+/// When a step is made, if a template makes the mounts: see `plan/template.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// When the template is made.
+    Once,
+    /// At each launch.
+    Each,
+}
+
 /// The steps while they are being collected.
 #[derive(Debug)]
 pub(crate) struct Steps {
-    steps: Vec<Step>,
+    /// Those that are made once, if they are made by themselves.
+    once: Option<Vec<Step>>,
+    each: Vec<Step>,
+    stage: Stage,
     makes: Vec<PathBuf>,
 }
 
 impl Steps {
-    /// None yet, and room for those of a usual box: a step is large to move.
-    pub(crate) fn new() -> Self {
+    /// None yet, and room for those of a usual box: a step is large to move. Unless they are `split`, all
+    /// are made at each launch, whatever their stage.
+    pub(crate) fn new(split: bool) -> Self {
         Self {
-            steps: Vec::with_capacity(64),
+            once: split.then(Vec::new),
+            each: Vec::with_capacity(64),
+            stage: Stage::Each,
             makes: Vec::new(),
         }
+    }
+
+    /// What `push` adds belongs to this stage.
+    pub(crate) fn at(&mut self, stage: Stage, push: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.stage, stage);
+        push(self);
+        self.stage = before;
     }
 
     /// Adds a step.
@@ -148,7 +179,11 @@ impl Steps {
         action: impl Into<Cow<'static, str>>,
         call: Call,
     ) {
-        self.steps.push(Step {
+        let steps = match (&mut self.once, self.stage) {
+            (Some(once), Stage::Once) => once,
+            _ => &mut self.each,
+        };
+        steps.push(Step {
             call,
             action: action.into(),
             origin: origin.clone(),
@@ -160,9 +195,9 @@ impl Steps {
         self.makes.push(place);
     }
 
-    /// The steps, and what they make in the root.
-    pub(crate) fn finish(self) -> (Vec<Step>, Vec<PathBuf>) {
-        (self.steps, self.makes)
+    /// The steps that are made once, those of each launch, and what they make in the root.
+    pub(crate) fn finish(self) -> (Option<Vec<Step>>, Vec<Step>, Vec<PathBuf>) {
+        (self.once, self.each, self.makes)
     }
 }
 
@@ -200,6 +235,8 @@ pub(crate) enum Role {
     /// executable, which whoever filled the root filesystem could name as the program, or as the
     /// interpreter of a script, and then change (CVE-2019-5736). Behind this one it is a sealed memfd.
     Exec,
+    /// It stands in the box of a pool until it is told what to execute.
+    Stand,
 }
 
 /// A box, compiled: immutable, and good for any number of launches at once.
@@ -216,8 +253,9 @@ pub struct Plan {
     /// What the child gets: the calls of `steps`, lowered.
     pub(crate) code: Vec<child::Step>,
     pub(crate) terminal: Terminal,
-    /// The child makes the new terminal, in a devpts of the box's own, and sends the other end.
-    pub(crate) terminal_inside: bool,
+    /// The child sends a descriptor: the other end of a terminal that it has made in a devpts of the box's
+    /// own, or, if that is all that the plan is for, its mount namespace.
+    pub(crate) hands_over: bool,
     pub(crate) parent_death: ParentDeath,
     /// A step changes ids, which makes the shared memory undumpable: the launch restores that.
     pub(crate) changes_ids: bool,
@@ -276,9 +314,17 @@ impl Plan {
 
     /// Whether the step of this index, counted from 0, executes the program.
     pub(crate) fn executes(&self, index: usize) -> bool {
-        self.steps
-            .get(index)
-            .is_some_and(|step| step.call.name.starts_with("execve"))
+        self.is_called(index, "execve")
+    }
+
+    /// Whether the child leaves with the step of this index: it executes the program, or ends.
+    pub(crate) fn leaves(&self, index: usize) -> bool {
+        self.executes(index) || self.is_called(index, "exit_group")
+    }
+
+    fn is_called(&self, index: usize, name: &str) -> bool {
+        let step = self.steps.get(index);
+        step.is_some_and(|step| step.call.name.starts_with(name))
     }
 
     pub(crate) fn show(&self, step: &Step) -> String {

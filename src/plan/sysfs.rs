@@ -7,7 +7,7 @@ use super::cgroupfs;
 use super::draft::Draft;
 use super::mask;
 use super::path::{self, Links, close, enter};
-use super::step::{Steps, slot};
+use super::step::{Stage, Steps, slot};
 use super::tree;
 use crate::spec::{Attributes, Namespace, Origin};
 
@@ -20,6 +20,17 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
     if draft.spec.rootfs.is_none() {
         return;
     }
+    // One of the caller's network is the same for all launches; its cgroup is each box's own.
+    let own = [&draft.spec.namespaces.net, &draft.cgroupns()];
+    let stage = if own.iter().any(|one| one.value == Namespace::Private) {
+        Stage::Each
+    } else {
+        draft.root_stage()
+    };
+    steps.at(stage, |steps| fill(draft, steps));
+}
+
+fn fill(draft: &Draft<'_>, steps: &mut Steps) {
     let origin = &Origin::Default;
     let there = draft.facts.paths.mount_points[1];
     path::mount_point(draft, origin, b"sys", there, steps);
@@ -59,6 +70,6 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
     for name in mask::wanted(draft, "/sys", &MASKED) {
         mask::directory(origin, "/sys", name, steps);
     }
-    mask::asked(draft, "/sys", steps);
+    mask::asked(draft, "/sys", "/dev/null", steps);
     cgroupfs::mount(draft, own, steps);
 }

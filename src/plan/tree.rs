@@ -64,17 +64,29 @@ pub(super) fn mount(
     flags: u64,
     data: Option<Cow<'static, CStr>>,
 ) -> Call {
-    let text = |text: Option<&'static CStr>| text.map_or(Value::Null, Value::Static);
-    let owned = |text: Cow<'static, CStr>| match text {
-        Cow::Borrowed(text) => Value::Static(text),
-        Cow::Owned(text) => Value::Text(text),
-    };
+    mount_from(
+        source.map_or(Value::Null, Value::Static),
+        target,
+        kind,
+        flags,
+        data,
+    )
+}
+
+/// The same with a source that is no constant.
+pub(super) fn mount_from(
+    source: Value,
+    target: impl Into<Cow<'static, CStr>>,
+    kind: Option<&'static CStr>,
+    flags: u64,
+    data: Option<Cow<'static, CStr>>,
+) -> Call {
     let args = [
-        text(source),
-        owned(target.into()),
-        text(kind),
+        source,
+        text(target),
+        kind.map_or(Value::Null, Value::Static),
         Value::Flags(MOUNT_FLAGS, flags),
-        data.map_or(Value::Null, owned),
+        data.map_or(Value::Null, text),
     ];
     Call::new("mount", libc::SYS_mount, args)
 }
@@ -91,8 +103,15 @@ pub(super) fn clone_of(slot: Slot, recursive: bool) -> Call {
 }
 
 /// The same of a name in a directory that is our own.
-pub(super) fn clone_in(slot: Slot, name: &'static CStr) -> Call {
-    open_tree(Value::Slot(slot), Value::Static(name), false, false)
+pub(super) fn clone_in(slot: Slot, name: impl Into<Cow<'static, CStr>>, recursive: bool) -> Call {
+    open_tree(Value::Slot(slot), text(name), false, recursive)
+}
+
+fn text(name: impl Into<Cow<'static, CStr>>) -> Value {
+    match name.into() {
+        Cow::Borrowed(name) => Value::Static(name),
+        Cow::Owned(name) => Value::Text(name),
+    }
 }
 
 fn open_tree(directory: Value, path: Value, empty: bool, recursive: bool) -> Call {
@@ -109,7 +128,7 @@ fn open_tree(directory: Value, path: Value, empty: bool, recursive: bool) -> Cal
 
 /// A tmpfs of ours, which a descriptor stands for, on top of the root: for what is made of files or needs a
 /// name for a moment. Whoever looks from the root does not see it, and [`forget_memory`] takes it away.
-pub(super) fn memory(origin: &Origin, place: Slot, steps: &mut Steps) {
+pub(super) fn memory(origin: &Origin, memory: Slot, place: Slot, steps: &mut Steps) {
     const FSOPEN: FlagNames = &[("FSOPEN_CLOEXEC", 1)];
     const FSMOUNT: FlagNames = &[("FSMOUNT_CLOEXEC", 1)];
     let action = "make a tmpfs";
@@ -132,9 +151,9 @@ pub(super) fn memory(origin: &Origin, place: Slot, steps: &mut Steps) {
         Value::Flags(ATTRIBUTES, attributes),
     ];
     let mount = Call::new("fsmount", libc::SYS_fsmount, args);
-    steps.push(origin, action, mount.save(slot::MEMORY));
+    steps.push(origin, action, mount.save(memory));
     path::close(origin, slot::TARGET, steps);
-    steps.push(origin, "mount the tmpfs", attach(slot::MEMORY, place));
+    steps.push(origin, "mount the tmpfs", attach(memory, place));
 }
 
 /// Takes the tmpfs away. What was mounted of it elsewhere stays.
@@ -153,15 +172,15 @@ pub(super) fn detach() -> Call {
 
 /// Puts a mount onto the place that a descriptor stands for.
 pub(super) fn attach(tree: Slot, target: Slot) -> Call {
-    move_mount(tree, Value::Slot(target), c"", true)
+    move_mount(tree, Value::Slot(target), Value::Static(c""), true)
 }
 
 /// The same onto a name in a directory that is our own.
-pub(super) fn attach_at(tree: Slot, directory: Slot, name: &'static CStr) -> Call {
-    move_mount(tree, Value::Slot(directory), name, false)
+pub(super) fn attach_at(tree: Slot, directory: Slot, name: impl Into<Cow<'static, CStr>>) -> Call {
+    move_mount(tree, Value::Slot(directory), text(name), false)
 }
 
-fn move_mount(tree: Slot, directory: Value, name: &'static CStr, empty: bool) -> Call {
+fn move_mount(tree: Slot, directory: Value, name: Value, empty: bool) -> Call {
     let mut flags = u64::from(libc::MOVE_MOUNT_F_EMPTY_PATH);
     if empty {
         flags |= u64::from(libc::MOVE_MOUNT_T_EMPTY_PATH);
@@ -170,7 +189,7 @@ fn move_mount(tree: Slot, directory: Value, name: &'static CStr, empty: bool) ->
         Value::Slot(tree),
         Value::Static(c""),
         directory,
-        Value::Static(name),
+        name,
         Value::Flags(MOVE_MOUNT_FLAGS, flags),
     ];
     Call::new("move_mount", libc::SYS_move_mount, args)

@@ -2,7 +2,7 @@
 //! A handle to a started box, in the manner of [`std::process::Child`].
 
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::ending;
 use crate::cgroup::{Cgroup, LimitsUsage};
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
@@ -34,6 +35,8 @@ pub struct Child {
     ptmx: Option<OwnedFd>,
     init: Option<InitReport>,
     cgroup: Option<Cgroup>,
+    /// The mounts of the box, if they may outlive it a little.
+    mounts: Option<OwnedFd>,
     limits: Option<LimitsUsage>,
     timings: Option<Timings>,
     began: Instant,
@@ -70,11 +73,17 @@ impl Child {
             ptmx,
             init,
             cgroup,
+            mounts: None,
             limits: None,
             timings,
             began: at,
             end: None,
         }
+    }
+
+    /// Has the mounts taken away when the end has been told.
+    pub(crate) fn unmount_later(&mut self) {
+        self.mounts = ending::mounts_of(self.pidfd.as_fd());
     }
 
     /// The name of the box.
@@ -179,7 +188,9 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// `ECHILD` if the program that uses the library has waited for the process by other means.
+    /// `ECHILD` if the program that uses the library has waited for the process by other means, as
+    /// waitpid(-1) does, and the kernel does not tell how it has ended: before Linux 6.15. Since then the
+    /// status is told nevertheless, and what the box has used is not.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         loop {
@@ -215,6 +226,9 @@ impl Child {
         let told = self.init.as_mut().and_then(InitReport::wait_status);
         let status = ExitStatus::from_raw(told.unwrap_or(status.raw()));
         self.end = Some((status, usage));
+        if let Some(mounts) = self.mounts.take() {
+            ending::close_later(mounts);
+        }
         if let Some(cgroup) = self.cgroup.take() {
             self.limits = Some(cgroup.usage());
             cgroup.remove();
@@ -285,6 +299,13 @@ fn read_all(stream: Option<impl Read>) -> io::Result<Vec<u8>> {
 }
 
 /// The pidfd of the box's first process: ready to read when it has ended. See pidfd_open(2).
+impl AsRawFd for Child {
+    fn as_raw_fd(&self) -> RawFd {
+        self.pidfd.as_raw_fd()
+    }
+}
+
+/// As with [`AsRawFd`], for as long as the handle lives.
 impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()

@@ -3,6 +3,7 @@
 //! the box was started.
 
 mod child;
+mod ending;
 mod foreground;
 mod guard;
 mod outcome;

@@ -12,6 +12,7 @@ use clonebox::{
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::support::need::example;
 use crate::support::processes::eventually;
 use crate::support::{files, probe, tests};
 
@@ -74,6 +75,12 @@ fn has_ended(child: &impl AsFd) -> bool {
 }
 
 tests! {
+    fn a_thousand_boxes_run_in_an_event_loop() needs [Box, Examples] {
+        let output = std::process::Command::new(example("many")).output().expect("the example");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said, "1000 of 1000 boxes have ended as they were told\n", "{output:?}");
+    }
+
     fn output_collects_what_the_box_prints() needs [Box] {
         let output = answer(&["pid"]).output().expect("a box");
         assert_eq!((output.stdout, output.stderr), (b"1\n".to_vec(), vec![]));

@@ -26,11 +26,13 @@ mod library;
 mod limits;
 mod mounts;
 mod namespaces;
+mod pool;
 mod process;
 mod readme;
 mod report;
 mod rootfs;
 mod signals;
+mod template;
 mod timeout;
 mod timings;
 mod tty;
@@ -65,11 +67,13 @@ fn main() -> ExitCode {
         limits::tests(),
         mounts::tests(),
         namespaces::tests(),
+        pool::tests(),
         process::tests(),
         readme::tests(),
         report::tests(),
         rootfs::tests(),
         signals::tests(),
+        template::tests(),
         timeout::tests(),
         timings::tests(),
         tty::tests(),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use clonebox::{
     CapabilitySet, CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind, Spec,
-    UserFacts, compile,
+    UserFacts, compile, compile_template,
 };
 
 use crate::choices::Choices;
@@ -88,6 +88,9 @@ fn mount_facts(choices: &mut Choices<'_>) -> MountFacts {
         known: choices.below(3),
         exists: choices.yes(),
         in_root: choices.yes(),
+        place: choices
+            .yes()
+            .then(|| PathBuf::from(choices.os_text(&PATHS))),
         creatable: choices.yes(),
     }
 }
@@ -107,6 +110,9 @@ pub(crate) fn any_spec_compiles(data: &[u8]) {
         facts.user = Some(Err("nobody was looked for".to_owned()));
     }
     let harmless = |text: &str| text.chars().all(|c| c == '\n' || !c.is_control());
+    // What is wrong with it is wrong with a template of it, and nothing else.
+    let template = compile_template(&spec, &facts);
+    assert_eq!(template.is_ok(), compile(&spec, &facts).is_ok());
     match compile(&spec, &facts) {
         Ok(plan) => {
             let text = plan.to_string();

@@ -4,10 +4,14 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeSet;
 use std::fs;
 use std::hint::black_box;
+use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::thread;
 
-use clonebox::{CapabilitySet, Command, HostFacts, ParentDeath, compile};
+use clonebox::{
+    CapabilitySet, Command, HostFacts, ParentDeath, Plan, Stdio, compile, compile_template,
+};
 
 use crate::support::harness::Test;
 use crate::support::need::Need;
@@ -86,6 +90,16 @@ pub(crate) fn tests() -> Vec<Test> {
                 a_child_that_fails,
             ),
             test(
+                "a_launch_of_a_template_allocates_nothing",
+                &[Need::Box],
+                a_launch,
+            ),
+            test(
+                "a_launch_of_a_template_with_a_root_filesystem_allocates_nothing",
+                &[Need::Root],
+                a_launch_in_a_root,
+            ),
+            test(
                 "an_allocation_in_a_copy_of_this_process_is_counted",
                 &[],
                 in_a_copy,
@@ -112,10 +126,13 @@ pub(crate) fn tests() -> Vec<Test> {
 fn launches(recipe: &Recipe) {
     let program = Program::new();
     let template = recipe.prepare(&program.path());
-    let unknown = template
-        .plan()
-        .steps()
-        .find(|step| !CALLS.contains(&step.name()));
+    let plans = [Some(template.plan()), template.mounts_plan()];
+    let unknown = plans
+        .into_iter()
+        .flatten()
+        .flat_map(Plan::steps)
+        .map(|step| step.name())
+        .find(|name| !CALLS.contains(name));
     assert!(unknown.is_none(), "{unknown:?} is not in CALLS");
     let count = arm();
     for _ in 0..3 {
@@ -133,6 +150,58 @@ fn a_child_that_fails() {
     let count = arm();
     template.spawn().expect_err("there is no such program");
     assert_eq!(count.load(Ordering::Relaxed), 0);
+}
+
+/// Neither does the parent, from whatever thread, after the first launches.
+fn assert_launches_allocate_nothing(command: &mut Command) {
+    let null = || Stdio::null();
+    command.stdin(null()).stdout(null()).stderr(null());
+    let template = command.prepare().expect("a good description");
+    let launch = || {
+        let mut child = template.spawn().expect("the box starts");
+        assert!(child.wait().expect("it ends").success());
+    };
+    let count = shared::word();
+    let counted = || {
+        launch();
+        COUNT.store(ptr::from_ref(count).cast_mut(), Ordering::Relaxed);
+        launch();
+        launch();
+        COUNT.store(ptr::null_mut(), Ordering::Relaxed);
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+    };
+    counted();
+    thread::scope(|scope| {
+        scope.spawn(counted);
+    });
+    COUNT.store(ptr::from_ref(count).cast_mut(), Ordering::Relaxed);
+    allocate();
+    assert_eq!(
+        count.load(Ordering::Relaxed),
+        2,
+        "one of this process is counted"
+    );
+}
+
+fn a_launch() {
+    let program = Program::new();
+    assert_launches_allocate_nothing(&mut Command::new(program.path()));
+}
+
+fn a_launch_in_a_root() {
+    let program = Program::new();
+    let path = program.path();
+    let root = path.parent().expect("a path");
+    let name = Path::new("/").join(path.file_name().expect("a path"));
+    for overlay in [false, true] {
+        let mut command = Command::new(&name);
+        if overlay {
+            command.rootfs_overlay(root);
+        } else {
+            command.rootfs(root);
+        }
+        assert_launches_allocate_nothing(&mut command);
+    }
 }
 
 /// Asks for memory and gives it back: 2.
@@ -208,8 +277,11 @@ fn every_kind_of_step() {
     let mut found = BTreeSet::new();
     for recipe in &RECIPES {
         let (spec, facts) = recipe.on_paper(facts(0));
-        let plan = compile(&spec, &facts).expect("a good description");
-        found.extend(plan.steps().map(|step| step.name()));
+        let whole = compile(&spec, &facts).expect("a good description");
+        let split = compile_template(&spec, &facts).expect("a good description");
+        for plan in [Some(whole), Some(split.each), split.once].iter().flatten() {
+            found.extend(plan.steps().map(|step| step.name()));
+        }
     }
     assert_eq!(found, BTreeSet::from(CALLS));
 }

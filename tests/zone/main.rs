@@ -11,6 +11,7 @@ mod kit;
 mod support;
 
 mod allocations;
+mod endings;
 mod faults;
 mod hazards;
 mod purity;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     support::harness::main([
         allocations::tests(),
+        endings::tests(),
         faults::tests(),
         hazards::tests(),
         purity::tests(),

@@ -1,13 +1,15 @@
 //! What the child does is what `--explain` says, call by call: strace(1) is the witness.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clonebox::{HostFacts, Namespace, Origin, Setting, Spec, Tty, UserNamespace, compile};
 use tempfile::TempDir;
 
+use crate::support::harness::LAUNCH;
 use crate::support::program::Program;
+use crate::support::recipe::{RECIPES, Recipe};
 use crate::support::{binary, tests};
 
 /// What the options have in common: a name, which is random otherwise.
@@ -109,6 +111,12 @@ tests! {
         compare(&["--userns", "auto", "--disable-userns"]);
     }
 
+    fn a_template_and_its_boxes_do_what_their_plans_say() needs [Root, Strace, Clone3] {
+        for recipe in RECIPES.iter().filter(|recipe| recipe.is_template() && !recipe.needs_terminal()) {
+            compare_template(recipe);
+        }
+    }
+
     fn a_search_through_path_is_what_explain_says() needs [Box, Strace, Clone3] {
         let path = "PATH=/nonexistent/1::/nonexistent/2:/bin";
         assert_fits(&traced(&["-e", path], "true", &[]), &explained(&["-e", path], "true"));
@@ -174,6 +182,32 @@ fn compare_without_clone3(options: &[&str], describe: fn(&mut Spec)) {
     assert_fits(&traced(options, PROGRAM, &missing), &calls(&plan.to_json()));
 }
 
+/// Watches this binary while it makes a template and launches a box of it.
+#[track_caller]
+fn compare_template(recipe: &Recipe) {
+    let directory = TempDir::new().expect("a directory can be made");
+    let mut command = Command::new("strace");
+    command
+        .args(["-ff", "-s", "4096", "-o"])
+        .arg(directory.path().join("trace"))
+        .arg(std::env::current_exe().expect("this binary has a path"))
+        .args([LAUNCH, recipe.name]);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("strace can be started");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let plans: Vec<serde_json::Value> =
+        serde_json::from_slice(&output.stdout).expect("an array of plans");
+    let children = children(directory.path());
+    // What is not a template's was started before, to see whether clone3(2) works.
+    let own = &children[children.len() - plans.len()..];
+    for (child, plan) in own.iter().zip(&plans) {
+        assert_fits(&made(child), &calls(plan));
+    }
+}
+
 /// The calls that the command announces.
 fn explained(options: &[&str], program: &str) -> Vec<String> {
     let mut command = Command::new(binary());
@@ -226,16 +260,21 @@ fn traced(options: &[&str], program: &str, more: &[&str]) -> Vec<String> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let trace = fs::read_to_string(child_file(directory.path())).expect("the child's trace");
+    made(children(directory.path()).first().expect("a clone"))
+}
+
+/// The calls in a child's trace until it leaves: by the execve that succeeds, or by its end.
+fn made(file: &Path) -> Vec<String> {
+    let trace = fs::read_to_string(file).expect("the child's trace");
     let mut made = Vec::new();
     for line in trace.lines() {
         let (call, result) = line.rsplit_once(" = ").unwrap_or((line, "?"));
         made.push(in_our_words(call.trim_end()));
-        if call.starts_with("execve") && result == "0" {
+        if call.starts_with("execve") && result == "0" || call.starts_with("exit_group") {
             return made;
         }
     }
-    panic!("no execve has succeeded:\n{trace}");
+    panic!("it has not left:\n{trace}");
 }
 
 /// A call without what differs between versions of strace.
@@ -254,22 +293,25 @@ fn in_our_words(call: &str) -> String {
     }
 }
 
-/// The trace of the process that the command has cloned into shared memory.
-fn child_file(directory: &Path) -> std::path::PathBuf {
+/// The traces of the processes that were cloned into shared memory, in that order.
+fn children(directory: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(directory).expect("it can be listed");
     for file in files {
         let text = fs::read_to_string(file.expect("it can be listed").path()).expect("text");
-        let mut clones = text
+        let clones = text
             .lines()
             .filter(|line| line.starts_with("clone") && line.contains("CLONE_VM|"));
-        let child = clones.find_map(|line| {
+        let children = clones.filter_map(|line| {
             let pid = line.rsplit_once(" = ")?.1;
             pid.parse::<u32>()
                 .ok()
                 .filter(|_| line.contains("CLONE_PIDFD"))
         });
-        if let Some(pid) = child {
-            return directory.join(format!("trace.{pid}"));
+        let children: Vec<_> = children
+            .map(|pid| directory.join(format!("trace.{pid}")))
+            .collect();
+        if !children.is_empty() {
+            return children;
         }
     }
     panic!("nothing was cloned");

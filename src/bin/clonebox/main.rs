@@ -37,7 +37,7 @@ mod words;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clonebox::{Command, Enforced, Namespace, Outcome, Supervisor, Tty};
+use clonebox::{Command, Enforced, Namespace, Outcome, Supervisor, Template, TemplateMounts, Tty};
 
 use args::Args;
 use convert::Options;
@@ -118,11 +118,19 @@ fn run_box(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
 }
 
 fn explain(options: &Options, form: convert::Form) -> Result<u8, Failure> {
-    let template = Command::from(options.spec.clone()).prepare()?;
+    let template = for_one_launch(options.spec.clone())?;
     Ok(match form {
         convert::Form::Text => render::page(&template.plan().to_string()),
         convert::Form::Json => render::page(&format!("{:#}\n", template.plan().to_json())),
     })
+}
+
+/// One launch makes its mounts itself.
+fn for_one_launch(spec: clonebox::Spec) -> Result<Template, clonebox::Error> {
+    let mut command = Command::from(spec);
+    command
+        .template_mounts(TemplateMounts::EachLaunch)
+        .prepare()
 }
 
 /// Keeps the box's end to be seen: for a caller that ignores SIGCHLD, which is inherited, the kernel waits
@@ -176,7 +184,7 @@ fn start(
     timings: Option<Sink>,
     quiet: bool,
 ) -> Result<Ended, Failure> {
-    let template = Command::from(spec).prepare()?;
+    let template = for_one_launch(spec)?;
     if !quiet {
         render::missed(template.plan().missed());
     }

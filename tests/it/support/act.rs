@@ -37,6 +37,7 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         "launch-in-thread" => launch_in_thread(&words[0], &words[1]),
         "of-user" => of_user(&words[0], &words[1..]),
         "orphans" => orphans(&words[0]),
+        "pool" => pool(&words[0], &words[1]),
         "raw" => raw(words),
         "fault-later" => {
             hungry_once();
@@ -352,6 +353,20 @@ fn of_user(user: &OsString, words: &[OsString]) {
     let result = unsafe { libc::setresuid(id, id, id) };
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
     become_program(words)
+}
+
+/// Keeps a pool until it is ended.
+fn pool(parent_death: &OsString, marker: &OsString) {
+    use clonebox::{Command, ParentDeath, Pool};
+    let mut command = Command::new("/bin/true");
+    if text(parent_death) == "survive" {
+        command.parent_death(ParentDeath::Survive);
+    }
+    let template = command.arg(marker).prepare().expect("a template");
+    let pool = Pool::new(&template, 4).expect("a pool");
+    pool.wait_until_full();
+    println!("full");
+    thread::sleep(Duration::from_secs(300));
 }
 
 /// Launches a box in a thread that ends, and says so; ends when it is told something.

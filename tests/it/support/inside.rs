@@ -30,6 +30,19 @@ pub(super) fn cat(path: &OsString) {
     io::stdout().write_all(&bytes).expect("a reader");
 }
 
+/// Adds a byte to a file, which is made if it is missing, and says how long it was.
+pub(super) fn append(path: &OsString) {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    let mut file = file.expect("a file that can be written to");
+    println!("{}", file.metadata().expect("a file").len());
+    file.write_all(b"x").expect("a file that can be written to");
+}
+
+/// Takes a file's permissions from everybody but its owner.
+pub(super) fn close_to_others(path: &OsString) {
+    fs::set_permissions(path, Permissions::from_mode(0o600)).expect("a file of its own");
+}
+
 /// The names in a directory, sorted.
 pub(super) fn list(path: &OsString) {
     let entries = fs::read_dir(path).expect("a directory");

@@ -62,6 +62,8 @@ pub(crate) enum Need {
     Mandoc,
     /// The sources that this binary is made of, and what cargo has made of them.
     Sources,
+    /// The examples, where cargo puts them.
+    Examples,
     /// rustc, and the sources.
     Rustc,
     /// rustc with the core library for AArch64, and the sources.
@@ -71,7 +73,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 25] = [
+const ALL: [(Need, &str); 26] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -94,10 +96,18 @@ const ALL: [(Need, &str); 25] = [
     (Need::Man, "man"),
     (Need::Mandoc, "mandoc"),
     (Need::Sources, "sources"),
+    (Need::Examples, "examples"),
     (Need::Rustc, "rustc"),
     (Need::RustcAarch64, "rustc-aarch64"),
     (Need::SetId, "setid"),
 ];
+
+/// Where cargo puts an example of this package.
+pub(crate) fn example(name: &str) -> std::path::PathBuf {
+    let own = env::current_exe().unwrap_or_default();
+    let profile = own.ancestors().nth(2).unwrap_or(Path::new("/"));
+    profile.join("examples").join(name)
+}
 
 impl Need {
     fn word(self) -> &'static str {
@@ -131,6 +141,7 @@ impl Need {
                 when(root, "not root").and_then(|()| works(&["--userns=host", "--", "/bin/true"]))
             }
             Self::Limits => works(&["-m=64m", "--cpus=1", "--pids-limit=64", "--", "/bin/true"]),
+            Self::Examples => when(example("many").is_file(), "not built"),
             Self::Execveat => {
                 let root = tempfile::tempdir().map_err(|error| error.to_string())?;
                 let root = format!("--rootfs={}", root.path().display());

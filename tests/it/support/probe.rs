@@ -30,11 +30,13 @@ pub(crate) fn run() -> Option<ExitCode> {
     }
     let (what, words) = words.split_first().expect("a word after __probe");
     match what.to_str().expect("UTF-8") {
+        "append" => inside::append(&words[0]),
         "args" => inside::args(),
         "as-user" => aside::as_user(words),
         "cat" => inside::cat(&words[0]),
         "child" => inside::child(&words[0]),
         "clocks" => inside::clocks(),
+        "close-to-others" => inside::close_to_others(&words[0]),
         "copy" => inside::copy(),
         "cwd" => println!("{}", env::current_dir().expect("a directory").display()),
         "env" => inside::environment(),

@@ -37,7 +37,6 @@ pub(crate) struct Waiting {
     id: u64,
     /// The thread that makes it, as this process sees it.
     pub(crate) tid: i32,
-    pub(crate) words: [u64; 6],
 }
 
 impl Listener {
@@ -98,7 +97,6 @@ impl Listener {
         Some(Waiting {
             id: waiting.id,
             tid: waiting.pid.cast_signed(),
-            words: waiting.data.args,
         })
     }
 

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use super::need::{self, Need};
+use super::recipe;
 
 const ALONE: &str = "__alone";
+/// Launches a box of a recipe, for somebody who watches.
+pub(crate) const LAUNCH: &str = "__launch";
 /// A test that takes longer hangs: the slowest one takes two minutes on an emulated processor.
 const HANGS_AFTER: Duration = Duration::from_secs(900);
 
@@ -72,6 +75,11 @@ pub(crate) fn main<const N: usize>(modules: [Vec<Test>; N]) -> ExitCode {
         let test = test.unwrap_or_else(|| panic!("there is no test {name:?}"));
         end_with_the_first_panic();
         (test.run)();
+        return ExitCode::SUCCESS;
+    }
+    let mut words = env::args().skip(1);
+    if words.next().as_deref() == Some(LAUNCH) {
+        recipe::launch(&words.next().unwrap_or_default());
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::from_args();

@@ -8,17 +8,20 @@ use std::thread;
 
 use clonebox::{
     Access, Command, Hierarchy, HostFacts, Mount, MountFacts, Namespace, Origin, ParentDeath,
-    PathFacts, PathRule, Redirect, Resource, Rlimit, Rootfs, Setting, SourceKind, Spec, Stdio,
-    Template, TimeOffset, Tty, User, UserNamespace, Writes,
+    PathFacts, PathRule, Plan, Redirect, Resource, Rlimit, Rootfs, Setting, SourceKind, Spec,
+    Stdio, Template,
+    TemplateMounts::{self, EachLaunch, Once},
+    TimeOffset, Tty, User, UserNamespace, Writes,
 };
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::filter;
 use super::harness::Test;
 use super::need::Need::{self, Box, Landlock, Limits, Ptmx, Root, Seccomp, TimeNamespace, Userns};
+use super::program::Program;
 
 /// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
-pub(crate) const CALLS: [&str; 50] = [
+pub(crate) const CALLS: [&str; 52] = [
     "capset",
     "chdir",
     "close",
@@ -26,6 +29,7 @@ pub(crate) const CALLS: [&str; 50] = [
     "dup3",
     "execve",
     "execveat",
+    "exit_group",
     "fchdir",
     "fchown",
     "fcntl",
@@ -56,6 +60,7 @@ pub(crate) const CALLS: [&str; 50] = [
     "sendmsg",
     "setgroups",
     "sethostname",
+    "setns",
     "setpgid",
     "setpriority",
     "setresgid",
@@ -84,19 +89,22 @@ pub(crate) struct Recipe {
     spec: fn(&mut Spec, &Path),
     /// The same situation as facts, where no box is started.
     facts: fn(&mut HostFacts),
+    /// Whether launches have mounts in common.
+    mounts: TemplateMounts,
 }
 
 fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 18] = [
+pub(crate) static RECIPES: [Recipe; 21] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
         situation: nothing,
         spec: |_, _| {},
         facts: as_it_is,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_many_settings",
@@ -104,6 +112,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
         situation: |_| pass_a_descriptor(),
         spec: |spec, _| many_settings(spec),
         facts: as_it_is,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_an_oom_score",
@@ -111,6 +120,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
         situation: nothing,
         spec: |spec, _| spec.oom_score_adj = Some(asked(1000)),
         facts: as_it_is,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_a_user_namespace",
@@ -118,6 +128,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
         situation: nothing,
         spec: |spec, _| spec.namespaces.user = asked(UserNamespace::Auto),
         facts: as_it_is,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_of_another_user_on_a_new_terminal",
@@ -131,6 +142,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             spec.tty = asked(Tty::New);
         },
         facts: as_it_is,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_on_the_callers_terminal",
@@ -141,6 +153,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             facts.terminals = [true; 3];
             facts.foreground = true;
         },
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_its_own_clocks",
@@ -153,6 +166,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             }));
         },
         facts: as_it_is,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_an_init_and_a_search",
@@ -163,6 +177,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             spec.init = Some(origin());
         },
         facts: as_it_is,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_without_clone3",
@@ -170,6 +185,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
         situation: do_without_clone3,
         spec: search,
         facts: |facts| facts.clone3 = false,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_where_close_range_is_old",
@@ -183,6 +199,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             spec.init = Some(origin());
         },
         facts: |facts| facts.close_range_cloexec = false,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_a_root_filesystem",
@@ -194,6 +211,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             spec.namespaces.ipc = asked(Namespace::Private);
         },
         facts: |facts| facts.paths = paths(0),
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_an_overlay_mounts_and_a_terminal",
@@ -212,6 +230,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             }
         },
         facts: |facts| facts.paths = paths(4),
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_mounts_on_the_callers_root",
@@ -223,6 +242,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             }
         },
         facts: |facts| facts.paths = paths(2),
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_a_user_namespace_and_a_root_filesystem",
@@ -235,6 +255,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             spec.mounts.push(asked(Mount::tmpfs("/tmp")));
         },
         facts: |facts| facts.paths = paths(1),
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_landlock",
@@ -254,6 +275,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
             spec.landlock.connect.push(asked(443));
         },
         facts: |facts| facts.landlock = 7,
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_a_root_filesystem_that_sees_its_limits",
@@ -273,6 +295,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
                 ..Hierarchy::default()
             }];
         },
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_limits",
@@ -288,6 +311,7 @@ pub(crate) static RECIPES: [Recipe; 18] = [
                 ..Hierarchy::default()
             }];
         },
+        mounts: EachLaunch,
     },
     Recipe {
         name: "a_box_with_a_root_filesystem_on_an_old_kernel",
@@ -307,6 +331,59 @@ pub(crate) static RECIPES: [Recipe; 18] = [
                 ..paths(1)
             };
         },
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_of_a_template",
+        needs: &[Root],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Through);
+            spec.read_only = Some(origin());
+            let mounts = [
+                Mount::bind("/usr", "/new/bind").read_only(),
+                Mount::file("data", "/new/file").read_only(),
+                Mount::tmpfs("/new/tmpfs"),
+            ];
+            spec.mounts.extend(mounts.map(asked));
+        },
+        facts: |facts| facts.paths = paths(3),
+        mounts: Once,
+    },
+    Recipe {
+        name: "a_box_of_a_template_with_a_bind_in_a_tmpfs",
+        needs: &[Root],
+        situation: nothing,
+        spec: |spec, program| {
+            let upper = program.parent().expect("a path").to_owned();
+            root(spec, program, Writes::Keep(upper));
+            let mounts = [
+                Mount::tmpfs("/new/tmpfs"),
+                Mount::bind("/usr", "/new/tmpfs/bind"),
+                Mount::file("data", "/new/tmpfs/file"),
+            ];
+            spec.mounts.extend(mounts.map(asked));
+        },
+        facts: |facts| facts.paths = paths(3),
+        mounts: Once,
+    },
+    Recipe {
+        name: "a_box_of_a_template_with_an_overlay_and_a_terminal",
+        needs: &[Root, Ptmx],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Discard);
+            spec.tty = asked(Tty::New);
+            let layers = program.parent().expect("a path").display();
+            let overlay = format!("type=overlay,lowerdir={layers}:/usr,dst=/new/overlay");
+            let mounts = [
+                Mount::bind("/usr", "/new/bind").read_only(),
+                Mount::parse(&overlay).expect("a good description"),
+            ];
+            spec.mounts.extend(mounts.map(asked));
+        },
+        facts: |facts| facts.paths = paths(2),
+        mounts: Once,
     },
 ];
 
@@ -314,6 +391,16 @@ impl Recipe {
     /// The first of them.
     pub(crate) fn plain() -> &'static Self {
         &RECIPES[0]
+    }
+
+    /// Whether launches have mounts in common.
+    pub(crate) fn is_template(&self) -> bool {
+        self.mounts == Once
+    }
+
+    /// Whether it has a new terminal.
+    pub(crate) fn needs_terminal(&self) -> bool {
+        self.needs.contains(&Ptmx)
     }
 
     /// A test of this box in a process of its own: `name`, with the box's name for `{}`.
@@ -348,7 +435,10 @@ impl Recipe {
         if stderr {
             command.stderr(Stdio::null());
         }
-        command.prepare().expect("a good description")
+        command.template_mounts(self.mounts);
+        let template = command.prepare().expect("a good description");
+        assert_eq!(template.shares_mounts(), self.mounts == Once);
+        template
     }
 
     /// The description, and the facts about a machine where this situation is found.
@@ -363,6 +453,19 @@ impl Recipe {
         (self.spec)(&mut spec, program);
         spec
     }
+}
+
+/// Launches a box of this name once, and prints the plans that it has followed.
+#[expect(clippy::print_stdout, reason = "another process reads it")]
+pub(crate) fn launch(name: &str) {
+    let recipe = RECIPES.iter().find(|recipe| recipe.name == name);
+    let program = Program::new();
+    let template = recipe.expect("a recipe").prepare(&program.path());
+    let plans = [template.mounts_plan(), Some(template.plan())];
+    let plans: Vec<_> = plans.into_iter().flatten().map(Plan::to_json).collect();
+    println!("{}", serde_json::Value::from(plans));
+    let status = template.spawn().expect("the box starts").wait();
+    assert!(status.expect("it ends").success());
 }
 
 fn origin() -> Origin {
@@ -403,6 +506,8 @@ fn root(spec: &mut Spec, program: &Path, writes: Writes) {
 /// What is known of so many mounts whose targets are not there.
 fn paths(mounts: usize) -> PathFacts {
     let missing = MountFacts {
+        in_root: true,
+        place: Some("/new".into()),
         source: SourceKind::Directory,
         creatable: true,
         ..MountFacts::default()

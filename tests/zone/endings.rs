@@ -1,0 +1,167 @@
+//! The end of boxes, of templates and of pools: what is left in a process that uses the library.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clonebox::{Command, ParentDeath, Pool, Template};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::support::process::{assert_no_child, descriptors};
+use crate::support::program::Program;
+use crate::support::tests;
+
+/// As long as something may take that happens by itself.
+const PATIENCE: Duration = Duration::from_secs(20);
+const BOXES: usize = 200;
+/// What the memory of this process may grow by: 64 KiB a box would be twelve times as much.
+const GROWTH_KIB: u64 = 1024;
+
+fn in_root(program: &Program) -> Command {
+    let path = program.path();
+    let name = path.file_name().expect("a path").to_str().expect("UTF-8");
+    let mut command = Command::new(format!("/{name}"));
+    command.rootfs(path.parent().expect("a path"));
+    command
+}
+
+fn launch(template: &Template) {
+    let status = template.spawn().expect("the box starts").wait();
+    assert!(status.expect("it ends").success());
+}
+
+fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.expect("a number").parse().expect("a number")
+}
+
+fn threads() -> usize {
+    fs::read_dir("/proc/self/task").expect("/proc").count()
+}
+
+/// Descriptors, threads and memory after many launches are those after a few.
+fn stays_flat(launch: impl Fn()) {
+    (0..BOXES / 4).for_each(|_| launch());
+    // A namespace that is made anew has another number.
+    let descriptors = || {
+        descriptors()
+            .iter()
+            .map(|fd| fd.replace(char::is_numeric, ""))
+            .collect::<Vec<_>>()
+    };
+    let before = (descriptors(), threads(), resident_kib());
+    (0..BOXES).for_each(|_| launch());
+    assert_no_child();
+    assert_eq!((descriptors(), threads()), (before.0, before.1));
+    let after = resident_kib();
+    assert!(
+        after < before.2 + GROWTH_KIB,
+        "{} KiB, then {after}",
+        before.2
+    );
+}
+
+tests! {
+    fn a_template_leaves_nothing_in_its_process() needs [Root] {
+        let program = Program::new();
+        let before = descriptors();
+        let template = in_root(&program).prepare().expect("a template");
+        assert!(template.shares_mounts());
+        let second = template.clone();
+        launch(&template);
+        drop(template);
+        launch(&second);
+        drop(second);
+        assert_no_child();
+        assert_eq!(descriptors(), before);
+    }
+
+    fn launches_of_a_template_use_up_nothing() needs [Root] {
+        let program = Program::new();
+        let template = in_root(&program).prepare().expect("a template");
+        stays_flat(|| launch(&template));
+    }
+
+    fn a_template_that_is_refreshed_uses_up_nothing() needs [Root] {
+        let program = Program::new();
+        let template = std::cell::RefCell::new(in_root(&program).prepare().expect("a template"));
+        stays_flat(|| template.borrow_mut().refresh().expect("nothing is wrong with it"));
+    }
+
+    fn mounts_that_outlive_a_box_a_little_leave_nothing() needs [Root] {
+        let program = Program::new();
+        let template = in_root(&program).unmount_later(true).prepare().expect("a template");
+        launch(&template);
+        let namespaces = || descriptors().iter().filter(|fd| fd.contains("mnt:[")).count();
+        eventually("the mounts of the box are gone", || namespaces() == 1);
+        (0..BOXES).for_each(|_| launch(&template));
+        eventually("the mounts of the boxes are gone", || namespaces() == 1);
+        eventually("the thread has ended", || threads() == 1);
+        launch(&template);
+        eventually("the mounts of the last box are gone", || namespaces() == 1);
+    }
+
+    fn a_pool_leaves_nothing_in_its_process() needs [Box] {
+        let program = Program::new();
+        let mut command = Command::new(program.path());
+        let template = command.parent_death(ParentDeath::Survive).prepare().expect("a template");
+        let before = (descriptors(), threads());
+        for size in [1, 3, 20] {
+            let pool = Pool::new(&template, size).expect("a pool");
+            for _ in 0..10 {
+                let status = pool.spawn().expect("a box").wait();
+                assert!(status.expect("its end").success());
+            }
+            drop(pool);
+            assert_no_child();
+            assert_eq!((descriptors(), threads()), before);
+        }
+    }
+
+    fn a_pool_in_a_copy_of_the_program_is_nobodys() needs [Box] {
+        let program = Program::new();
+        let template = Command::new(program.path()).prepare().expect("a template");
+        let pool = Pool::new(&template, 2).expect("a pool");
+        pool.wait_until_full();
+        // SAFETY: the copy drops what it has of the pool, and ends.
+        match unsafe { libc::fork() } {
+            0 => {
+                drop(pool);
+                // SAFETY: the copy ends here, without the destructors of what it has copied.
+                unsafe { libc::_exit(7) };
+            }
+            pid => {
+                let ended = waitpid(Pid::from_raw(pid), None).expect("it is a child");
+                assert_eq!(ended, WaitStatus::Exited(Pid::from_raw(pid), 7));
+            }
+        }
+        assert_eq!(pool.standing(), 2);
+        for _ in 0..2 {
+            assert!(pool.spawn().expect("a box").wait().expect("its end").success());
+        }
+    }
+
+    fn a_box_that_somebody_else_has_waited_for_is_told_if_the_kernel_knows() needs [Box] {
+        let program = Program::new();
+        let mut child = Command::new(program.path()).spawn().expect("a box");
+        let pid = Pid::from_raw(child.id().cast_signed());
+        assert_eq!(waitpid(None, None), Ok(WaitStatus::Exited(pid, 0)));
+        match child.wait() {
+            Ok(status) => assert_eq!(status.into_raw(), 0),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(Errno::ECHILD as i32)),
+        }
+    }
+}
