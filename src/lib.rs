@@ -33,13 +33,15 @@ mod doctor;
 mod error;
 mod host;
 mod launch;
+mod live;
 mod pidfd;
 mod plan;
 mod spec;
+mod state;
 mod streams;
 mod supervise;
 
-pub use cgroup::LimitsUsage;
+pub use cgroup::{LimitsUsage, Load};
 pub use command::{Command, Launch, Pool, Stdio, Template, TemplateMounts};
 pub use doctor::{Diagnosis, Finding, Health};
 pub use error::{Error, ErrorKind, FailedStep};
@@ -56,6 +58,7 @@ pub use spec::{
     Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
     UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
 };
+pub use state::{BoxState, Claim, Entry, Registry};
 pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor};
 
 /// Whether the examples of this documentation can start a box here.

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 
-use super::{Cgroup, Directory, remove};
+use super::{Cgroup, Directory, Place, remove};
 use crate::plan::{CgroupFile, CgroupGroup, Cgroups, shown};
 
 /// How often a new cgroup may be taken for an old one before its maker gets hold of it.
@@ -173,9 +173,11 @@ impl Directory {
             match Self::hold(&path) {
                 Ok(lock) => {
                     return Ok(Self {
-                        unified: group.unified,
-                        controllers: group.controllers.clone(),
-                        path,
+                        place: Place {
+                            unified: group.unified,
+                            controllers: group.controllers.clone(),
+                            path,
+                        },
                         lock,
                     });
                 }
@@ -198,7 +200,7 @@ impl Directory {
 
     fn set(&self, group: &CgroupGroup, parent: &Path) -> Result<(), MakeError> {
         if !group.unified && group.controllers.contains(&"cpuset") {
-            inherit_cpuset(parent, &self.path)?;
+            inherit_cpuset(parent, &self.place.path)?;
         }
         for file in &group.files {
             write_in(&*self.lock, Path::new(&file.name), &file.value).map_err(|errno| {
@@ -213,7 +215,7 @@ impl Directory {
     }
 
     pub(super) fn door(&self) -> nix::Result<OwnedFd> {
-        let name = if self.unified {
+        let name = if self.place.unified {
             "cgroup.procs"
         } else {
             "tasks"

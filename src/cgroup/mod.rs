@@ -2,16 +2,18 @@
 //! The cgroups of one box, from their making to their removal. See cgroups(7).
 
 mod make;
+mod place;
 mod remove;
 mod usage;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
 use nix::fcntl::Flock;
 
 pub(crate) use make::MakeError;
+pub use place::Load;
+pub(crate) use place::Place;
 pub use usage::LimitsUsage;
 
 /// The cgroups of a box. What is left of them when this is dropped is removed, if nobody is in it.
@@ -23,9 +25,7 @@ pub(crate) struct Cgroup {
 /// One cgroup: a directory that is locked as long as somebody cares for it.
 #[derive(Debug)]
 struct Directory {
-    unified: bool,
-    controllers: Vec<&'static str>,
-    path: PathBuf,
+    place: Place,
     lock: Flock<File>,
 }
 
@@ -34,13 +34,18 @@ impl Cgroup {
     pub(crate) fn unified(&self) -> Option<BorrowedFd<'_>> {
         let mut directories = self.directories.iter();
         directories
-            .find(|directory| directory.unified)
+            .find(|directory| directory.place.unified)
             .map(|directory| directory.lock.as_fd())
     }
 
     /// The files to which a process writes `0` to enter, one for each cgroup, in the plan's order.
     pub(crate) fn doors(&self) -> nix::Result<Vec<OwnedFd>> {
         self.directories.iter().map(Directory::door).collect()
+    }
+
+    /// Where they are.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.directories.iter().map(|directory| &directory.place)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Cgroup, Directory, is_ours};
+use super::{Cgroup, Directory, Place, is_ours};
 
 /// How long processes that were killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ impl Cgroup {
     /// ended.
     pub(crate) fn remove(mut self) {
         for directory in self.directories.drain(..) {
-            directory.clear();
+            directory.place.clear();
         }
     }
 }
@@ -30,14 +30,14 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         for directory in &self.directories {
             // One that is not empty stays: whoever sweeps later finds it.
-            let _ = fs::remove_dir(&directory.path);
+            let _ = fs::remove_dir(&directory.place.path);
         }
     }
 }
 
-impl Directory {
+impl Place {
     /// Kills and removes until it is gone.
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match fs::remove_dir(&self.path) {

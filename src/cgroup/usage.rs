@@ -32,7 +32,7 @@ impl Cgroup {
     pub(crate) fn usage(&self) -> LimitsUsage {
         let mut usage = LimitsUsage::default();
         for directory in &self.directories {
-            for controller in &directory.controllers {
+            for controller in &directory.place.controllers {
                 match *controller {
                     "memory" => directory.memory(&mut usage),
                     "cpu" => directory.cpu(&mut usage),
@@ -43,6 +43,17 @@ impl Cgroup {
         }
         usage
     }
+}
+
+/// The number behind a name, where each line has one of each.
+pub(super) fn field_of(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        line.strip_prefix(name)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 impl Directory {
@@ -62,18 +73,11 @@ impl Directory {
     /// A number in a file of names and numbers.
     fn field(&self, file: &str, name: &str) -> Option<u64> {
         let mut buffer = [0; 4096];
-        let mut lines = self.text(file, &mut buffer)?.lines();
-        lines.find_map(|line| {
-            line.strip_prefix(name)?
-                .strip_prefix(' ')?
-                .trim()
-                .parse()
-                .ok()
-        })
+        field_of(self.text(file, &mut buffer)?, name)
     }
 
     fn memory(&self, usage: &mut LimitsUsage) {
-        let (events, limit, peak) = if self.unified {
+        let (events, limit, peak) = if self.place.unified {
             ("memory.events", "memory.max", "memory.peak")
         } else {
             (
@@ -88,7 +92,7 @@ impl Directory {
     }
 
     fn cpu(&self, usage: &mut LimitsUsage) {
-        let (used, throttled) = if self.unified {
+        let (used, throttled) = if self.place.unified {
             (
                 self.field("cpu.stat", "usage_usec")
                     .map(Duration::from_micros),

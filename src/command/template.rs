@@ -184,6 +184,10 @@ impl Template {
         Ok(())
     }
 
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
     /// Starts a box: its program has been executed when this returns.
     ///
     /// # Errors

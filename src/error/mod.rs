@@ -31,6 +31,8 @@ pub enum ErrorKind {
     StartTimeout,
     /// The child was killed during the set-up.
     Killed,
+    /// The state of boxes with names is not as it has to be: a name is taken, or there is no such box.
+    State,
 }
 
 /// A step that failed.
@@ -93,6 +95,14 @@ impl Error {
 
     pub(crate) fn parent(action: &str, errno: Errno) -> Self {
         Self::new(ErrorKind::Parent, action, errno)
+    }
+
+    pub(crate) fn state(message: String) -> Self {
+        Self::without_errno(ErrorKind::State, message)
+    }
+
+    pub(crate) fn state_failed(action: &str, errno: Errno) -> Self {
+        Self::new(ErrorKind::State, action, errno)
     }
 
     pub(crate) fn launch(failure: Failure, plan: &Plan, spec: &Spec) -> Self {

@@ -2,20 +2,56 @@
 //! Processes by pidfd: a process id may be another process by now, a pidfd never is. See
 //! pidfd_open(2).
 
+mod info;
 mod wait;
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::time::Instant;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
+pub(crate) use info::exit_status;
 pub use wait::Usage;
 pub(crate) use wait::{WaitStatus, poll_for, wait_for};
 
 /// pidfd_open(2) of this process: readable when it is dead.
 pub(crate) fn of_this_process() -> nix::Result<OwnedFd> {
     open(nix::unistd::getpid(), 0)
+}
+
+/// pidfd_open(2) of a process of this id, which may be any by now.
+pub(crate) fn of_process(pid: u32) -> nix::Result<OwnedFd> {
+    // No process has an id that is no positive number: pid_t(3type).
+    let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+    open(Pid::from_raw(pid), 0)
+}
+
+/// Whether a process has ended; it need not have been waited for.
+pub(crate) fn has_ended(pidfd: &impl AsFd) -> bool {
+    wait_until(pidfd, Some(Instant::now()))
+}
+
+/// Waits for the end of a process, which need not be a child; until a time at most. Whether it has ended.
+pub(crate) fn wait_until(pidfd: &impl AsFd, until: Option<Instant>) -> bool {
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        // Rounded up: a wait of 0 would spin through the last millisecond.
+        let timeout = left.map_or(PollTimeout::NONE, |left| {
+            PollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(
+            &mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)],
+            timeout,
+        ) {
+            Ok(0) if left.is_some_and(|left| left.is_zero()) => return false,
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
 }
 
 /// The same of a thread of it where the kernel has it (since Linux 6.9). Without, the process

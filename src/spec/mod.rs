@@ -43,6 +43,7 @@ pub use rlimit::{Resource, Rlimit, RlimitParseError};
 pub use rootfs::{Dev, Rootfs, Writes};
 pub use tty::{Redirect, Tty};
 pub use user::{Login, User, UserParseError};
+pub(crate) use uts::is_name;
 pub use uts::{HOST_NAME_MAX, random_name};
 pub use validate::Violation;
 

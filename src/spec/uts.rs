@@ -29,7 +29,7 @@ pub fn random_name(bits: u64) -> String {
 }
 
 /// Whether `name` can name a box.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     name.len() <= HOST_NAME_MAX
         && name.bytes().all(inner)

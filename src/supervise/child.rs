@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::ending;
-use crate::cgroup::{Cgroup, LimitsUsage};
+use crate::cgroup::{Cgroup, LimitsUsage, Place};
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
 use crate::plan::{Plan, Role, Terminal};
@@ -84,6 +84,12 @@ impl Child {
     /// Has the mounts taken away when the end has been told.
     pub(crate) fn unmount_later(&mut self) {
         self.mounts = ending::mounts_of(self.pidfd.as_fd());
+    }
+
+    /// Where its cgroups are.
+    pub(crate) fn cgroups(&self) -> Vec<Place> {
+        let cgroup = self.cgroup.iter();
+        cgroup.flat_map(Cgroup::places).cloned().collect()
     }
 
     /// The name of the box.

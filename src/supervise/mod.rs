@@ -16,4 +16,5 @@ mod terminal;
 
 pub use child::{Child, StepTiming};
 pub use outcome::Outcome;
+pub(crate) use outcome::exit_code;
 pub use supervisor::{Notice, Supervisor};

@@ -29,11 +29,10 @@ impl Outcome {
     /// What docker and coreutils would exit with: 124 after a timeout, 128+N after signal N,
     /// otherwise the program's own code.
     pub fn exit_code(&self) -> u8 {
-        match (self.timed_out, self.status.code(), self.status.signal()) {
-            (true, ..) => 124,
-            (_, Some(code), _) => (code & 0xff) as u8,
-            (_, None, Some(signal)) => (128 + (signal & 0x7f)) as u8,
-            (_, None, None) => 125,
+        if self.timed_out {
+            124
+        } else {
+            exit_code(self.status)
         }
     }
 
@@ -68,6 +67,15 @@ impl Outcome {
     pub fn is_out_of_memory(&self) -> bool {
         let killed = self.status.signal() == Some(libc::SIGKILL) && !self.timed_out;
         killed && self.limits.and_then(|limits| limits.oom_killed) == Some(true)
+    }
+}
+
+/// The program's own code, or 128+N after signal N.
+pub(crate) fn exit_code(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => (code & 0xff) as u8,
+        (None, Some(signal)) => (128 + (signal & 0x7f)) as u8,
+        (None, None) => 125,
     }
 }
 

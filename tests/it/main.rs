@@ -6,6 +6,7 @@
 
 mod support;
 
+mod boxes;
 mod caps;
 mod completion;
 mod confine;
@@ -25,6 +26,7 @@ mod leftovers;
 mod library;
 mod limits;
 mod mounts;
+mod names;
 mod namespaces;
 mod pool;
 mod process;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         return code;
     }
     support::harness::main([
+        boxes::tests(),
         caps::tests(),
         completion::tests(),
         confine::tests(),
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         library::tests(),
         limits::tests(),
         mounts::tests(),
+        names::tests(),
         namespaces::tests(),
         pool::tests(),
         process::tests(),

@@ -13,7 +13,7 @@ use crate::support::recipe::{RECIPES, Recipe};
 use crate::support::{binary, tests};
 
 /// What the options have in common: a name, which is random otherwise.
-const NAME: [&str; 2] = ["--name", "traced"];
+const NAME: [&str; 2] = ["--hostname", "traced"];
 const PROGRAM: &str = "/bin/true";
 
 tests! {

@@ -285,7 +285,7 @@ fn tty(word: &str) -> Result<Tty, &'static str> {
 }
 
 /// A time: a decimal number with `ms`, `s`, `m` or `h`; seconds without.
-fn duration(word: &str) -> Result<Duration, &'static str> {
+pub(crate) fn duration(word: &str) -> Result<Duration, &'static str> {
     const EXPECTED: &str = "expected a time, as in 10, 1.5s, 200ms, 2m or 1h";
     let (digits, unit_s) = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)]
         .into_iter()

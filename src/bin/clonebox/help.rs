@@ -4,7 +4,7 @@
 /// One screen.
 pub(crate) const TEXT: &str = "\
 Usage: clonebox [OPTIONS] [--] COMMAND [ARG...]
-       clonebox run|doctor|completion|help ...   (more by: clonebox help WORD)
+       clonebox ps|stop|kill|wait|rm|inspect|doctor|... (more: clonebox help WORD)
 Puts a program into its own Linux namespaces. As root, or as anybody else.
 
   sudo clonebox -- /bin/sh                  a shell: own host name, processes...

@@ -26,11 +26,13 @@ mod fuzz;
 mod help;
 mod limits;
 mod mounts;
+mod named;
 mod privileges;
 mod reference;
 mod render;
 mod report;
 mod suggest;
+mod table;
 mod usage;
 mod words;
 
@@ -184,11 +186,20 @@ fn start(
     timings: Option<Sink>,
     quiet: bool,
 ) -> Result<Ended, Failure> {
+    let named = spec.name.is_some();
     let template = for_one_launch(spec)?;
     if !quiet {
         render::missed(template.plan().missed());
     }
+    // A box without a name leaves no trace.
+    let mut claim = match named {
+        true => Some(named::registry()?.claim(&template)?),
+        false => None,
+    };
     let mut child = template.spawn()?;
+    if let Some(claim) = &mut claim {
+        claim.started(&child).inspect_err(|_| end(&mut child))?;
+    }
     privileges::drop_unneeded(template.plan().has_cgroups());
     if let Some((sink, steps)) = timings.zip(child.timings()) {
         sink.write(&render::timings(&steps))
@@ -202,10 +213,20 @@ fn start(
         })
         .map_err(|error| Failure::Io("wait for the box", error))?;
     render::out_of_memory(&outcome);
+    if let Some(mut claim) = claim {
+        // Who waits for it is told how it has ended; if that fails, only that.
+        let _ = claim.ended(&outcome);
+    }
     let plan = template.plan();
     Ok(Ended {
         outcome,
         made: plan.makes().to_vec(),
         landlock: plan.landlock(),
     })
+}
+
+/// Ends a box that cannot be looked after.
+fn end(child: &mut clonebox::Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
 use super::probe;
+use super::state::State;
 
 /// The command under test: `CLONEBOX_BIN`, or what cargo has built.
 pub(crate) fn binary() -> PathBuf {
@@ -74,6 +75,15 @@ impl Clonebox {
 
     /// Starts it.
     pub(crate) fn start(mut self) -> Running {
+        // Names of other tests are not in the way.
+        let state = (!self
+            .command
+            .get_envs()
+            .any(|(name, _)| name == State::VARIABLE))
+        .then(State::new);
+        if let Some(state) = &state {
+            self.command.env(State::VARIABLE, state.path());
+        }
         let words: Vec<OsString> = self.command.get_args().map(OsStr::to_owned).collect();
         let input = self.input.take();
         self.command.stdin(if input.is_some() {
@@ -91,6 +101,7 @@ impl Clonebox {
         Running {
             words,
             child: Some(child),
+            _state: state,
         }
     }
 }
@@ -110,6 +121,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
 pub(crate) struct Running {
     words: Vec<OsString>,
     child: Option<Child>,
+    _state: Option<State>,
 }
 
 impl Running {

@@ -14,6 +14,7 @@ pub(crate) mod pty;
 pub(crate) mod rootfs;
 pub(crate) mod seccomp;
 mod shell;
+pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod talk;
 

@@ -8,10 +8,17 @@
 //! To add one: a file with its page (`HELP`), its options (an argh struct, if it has any) and
 //! `run(words) -> Result<exit code, Failure>`; a line in [`ALL`]; a word in `help.rs`.
 
+mod boxes;
 mod completion;
 mod doctor;
 mod help;
+mod inspect;
+mod kill;
+mod ps;
+mod rm;
 mod run;
+mod stop;
+mod wait;
 mod words;
 
 use std::ffi::{OsStr, OsString};
@@ -43,6 +50,12 @@ macro_rules! subcommand {
 /// All there are, in the order of the page that lists them.
 pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(run),
+    subcommand!(ps),
+    subcommand!(stop),
+    subcommand!(kill),
+    subcommand!(wait),
+    subcommand!(rm),
+    subcommand!(inspect),
     subcommand!(doctor),
     subcommand!(completion),
     subcommand!(help),

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `clonebox rm`: forgets boxes that have ended.
+
+use std::ffi::OsString;
+
+use argh::{ArgsInfo, FromArgs};
+use clonebox::BoxState;
+
+use super::boxes::{each, some};
+use super::words::{self, Asked};
+use crate::{Failure, named, render};
+
+pub(super) const HELP: &str = "\
+Usage: clonebox rm [-f] NAME...
+Forgets boxes that have ended, their logs and how they ended.
+
+  -f, --force   kill those that run; a name that no box has is no error
+";
+
+/// Forgets boxes.
+#[derive(ArgsInfo, Debug, FromArgs)]
+struct Args {
+    /// also those that run
+    #[argh(switch, short = 'f')]
+    force: bool,
+}
+
+pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
+    let (args, names): (Args, _) = match words::read("rm", words)? {
+        Asked::Help => return Ok(render::page(HELP)),
+        Asked::This(args, names) => (args, names),
+    };
+    some("rm", &names)?;
+    let registry = named::registry()?;
+    Ok(each(names, |name| {
+        if args.force {
+            let Ok(entry) = registry.find(&name) else {
+                return Ok(());
+            };
+            if matches!(entry.state(), BoxState::Running | BoxState::Paused) {
+                // One that ends meanwhile is what is wanted.
+                let _ = entry.signal(libc::SIGKILL);
+                entry.wait(None)?;
+            }
+            // Its launcher may have taken the name away already.
+            return registry
+                .find(&name)
+                .map_or(Ok(()), |entry| Ok(entry.forget()?));
+        }
+        Ok(registry.find(&name)?.forget()?)
+    }))
+}

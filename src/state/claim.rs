@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A name, held by whoever starts a box and cares for it.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use nix::fcntl::Flock;
+use serde_json::Value;
+
+use super::Identity;
+use super::directory::{Directory, errno};
+use super::record::Record;
+use super::registry::{BESIDE, file_of};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::supervise::{Child, Outcome};
+
+/// A claimed name. While it is held the box is listed; when it is dropped the name is free again, unless
+/// [`leave`](Self::leave) has left it to the box.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use clonebox::{Command, Registry};
+///
+/// let template = Command::new("/bin/sleep").arg("9").name("web").prepare()?;
+/// let mut claim = Registry::of_user()?.claim(&template)?;
+/// let mut child = template.spawn()?;
+/// claim.started(&child)?;
+/// child.wait()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Claim {
+    directory: Arc<Directory>,
+    record: Record,
+    file: Flock<File>,
+    stays: bool,
+}
+
+impl Claim {
+    pub(super) fn new(
+        directory: Arc<Directory>,
+        record: Record,
+        plan: &Plan,
+    ) -> Result<Self, Error> {
+        let failed = |errno| directory.error("write the record of a box in", errno);
+        for suffix in BESIDE {
+            directory.remove(&format!("{}{suffix}", record.name));
+        }
+        let plan = plan.to_json().to_string();
+        directory
+            .new_file(&format!("{}.plan", record.name))
+            .and_then(|mut file| {
+                file.write_all(plan.as_bytes())
+                    .map_err(|error| errno(&error))
+            })
+            .map_err(failed)?;
+        let file = directory
+            .put(&file_of(&record.name), &record.to_text())
+            .map_err(failed)?;
+        Ok(Self {
+            directory,
+            record,
+            file,
+            stays: false,
+        })
+    }
+
+    /// Says that the box has started. If that cannot be written, the caller kills the box.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::State`](crate::ErrorKind::State).
+    pub fn started(&mut self, child: &Child) -> Result<(), Error> {
+        let failed = |errno| self.directory.error("write the record of a box in", errno);
+        let process = Identity::of(child.id(), child).map_err(|error| failed(errno(&error)))?;
+        self.record.process = Some(process);
+        self.record.created = SystemTime::now();
+        self.record.cgroups = child.cgroups();
+        let put = self
+            .directory
+            .put(&file_of(&self.record.name), &self.record.to_text());
+        self.file = put.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Says that the box does not depend on this process, before it is [`started`](Self::started).
+    pub fn detached(&mut self) {
+        self.record.detached = true;
+    }
+
+    /// Says how the box has ended, for those who wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::State`](crate::ErrorKind::State).
+    pub fn ended(&mut self, outcome: &Outcome) -> Result<(), Error> {
+        let end: Value = outcome.to_json();
+        let mut file = &*self.file;
+        let written = file
+            .seek(SeekFrom::End(0))
+            .and_then(|_| file.write_all(format!("{end}\n").as_bytes()));
+        written.map_err(|error| {
+            self.directory
+                .error("write the end of a box in", errno(&error))
+        })
+    }
+
+    /// Leaves the name to the box: to one that goes on alone, or that has ended and is to be remembered.
+    pub fn leave(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
+        // Nobody else claims a name that is locked, so this is our own.
+        for suffix in BESIDE {
+            self.directory
+                .remove(&format!("{}{suffix}", self.record.name));
+        }
+        self.directory.remove(&file_of(&self.record.name));
+    }
+}

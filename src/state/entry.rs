@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A box that is there, for whoever has not started it.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
+use nix::fcntl::{FlockArg, OFlag};
+use serde_json::{Value, json};
+
+use super::directory::{self, Directory, read};
+use super::record::{Host, Record};
+use super::registry::{BESIDE, file_of};
+use crate::cgroup::Load;
+use crate::error::Error;
+use crate::pidfd;
+
+/// How often a record is looked at whose owner has its lock.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// How a box is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BoxState {
+    /// Its name is claimed; its program does not run yet.
+    Starting,
+    /// Its program runs.
+    Running,
+    /// It has been paused.
+    Paused,
+    /// It has ended, with this code if somebody was there to see it.
+    Ended(Option<u8>),
+    /// It belongs to another process namespace: nothing can be done about it from here.
+    Elsewhere,
+}
+
+/// A box with a name. The handle holds no process: each thing that is done looks first whether it is still
+/// the box's.
+#[derive(Debug)]
+pub struct Entry {
+    directory: Arc<Directory>,
+    file: File,
+    record: Record,
+}
+
+impl Entry {
+    pub(super) fn open(directory: &Arc<Directory>, name: &str) -> Option<Self> {
+        let file = directory.open_file(name, OFlag::O_RDONLY).ok()?;
+        let record = Record::from_text(&read(&file).ok()?)?;
+        (file_of(&record.name) == name).then(|| Self {
+            directory: Arc::clone(directory),
+            file,
+            record,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.record.name
+    }
+
+    /// The process id of its first process, in the caller's process namespace; `None` while it starts.
+    pub fn pid(&self) -> Option<u32> {
+        self.record.process.map(|process| process.pid)
+    }
+
+    /// Its command, for people: bytes that are not UTF-8 are replaced.
+    pub fn command(&self) -> &[String] {
+        &self.record.command
+    }
+
+    /// When it was started.
+    pub fn created(&self) -> SystemTime {
+        self.record.created
+    }
+
+    /// It does not depend on the process that has started it.
+    pub fn is_detached(&self) -> bool {
+        self.record.detached
+    }
+
+    /// How it is.
+    pub fn state(&self) -> BoxState {
+        if let Some(end) = &self.record.end {
+            return BoxState::Ended(exit_code(end));
+        }
+        if !self.is_here() {
+            return BoxState::Elsewhere;
+        }
+        match (self.record.process, self.pidfd()) {
+            (None, _) => BoxState::Starting,
+            (Some(_), Err(_)) => BoxState::Ended(None),
+            (Some(_), Ok(_)) if self.is_paused() => BoxState::Paused,
+            (Some(_), Ok(_)) => BoxState::Running,
+        }
+    }
+
+    /// A pidfd of its first process, for which it has been proven that it is that.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::State`](crate::ErrorKind::State) if it has ended, is only starting or is elsewhere.
+    pub fn pidfd(&self) -> Result<OwnedFd, Error> {
+        let name = self.name();
+        if !self.is_here() {
+            return Err(Error::state(format!(
+                "the box {name} belongs to another process namespace"
+            )));
+        }
+        let process = self.record.process.filter(|_| self.record.end.is_none());
+        let found = match process {
+            Some(process) => process.find().map_err(|error| {
+                Error::state_failed(&format!("find the box {name}"), directory::errno(&error))
+            })?,
+            None if self.record.end.is_none() => {
+                return Err(Error::state(format!("the box {name} is only starting")));
+            }
+            None => None,
+        };
+        found.ok_or_else(|| Error::state(format!("the box {name} has ended")))
+    }
+
+    /// Sends a signal to its first process. See [`Child::signal`](crate::Child::signal).
+    ///
+    /// # Errors
+    ///
+    /// As [`pidfd`](Self::pidfd), and those of pidfd_send_signal(2).
+    pub fn signal(&self, signal: i32) -> Result<(), Error> {
+        let pidfd = self.pidfd()?;
+        match pidfd::kill(pidfd.as_fd(), signal) {
+            // It has ended meanwhile.
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(Error::state_failed(
+                &format!("send a signal to the box {}", self.name()),
+                errno,
+            )),
+        }
+    }
+
+    /// Waits for its end, until a time at most. How it has ended, as
+    /// [`Outcome::to_json`](crate::Outcome::to_json) has it; only `exit_code`, which may be null, if nobody was there to
+    /// see it. `None` when the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`pidfd`](Self::pidfd).
+    pub fn wait(&self, until: Option<Instant>) -> Result<Option<Value>, Error> {
+        if let Some(end) = &self.record.end {
+            return Ok(Some(end.clone()));
+        }
+        let pidfd = self.pidfd().ok();
+        if let Some(pidfd) = &pidfd
+            && !pidfd::wait_until(pidfd, until)
+        {
+            return Ok(None);
+        }
+        // Whoever cares for it writes down how it has ended, and lets go of the record then.
+        while self.is_cared_for() {
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return Ok(None);
+            }
+            thread::sleep(PAUSE);
+        }
+        let text = read(&self.file).ok();
+        let end = text.and_then(|text| Record::from_text(&text)?.end);
+        Ok(Some(end.unwrap_or_else(|| {
+            let status = pidfd.as_ref().and_then(pidfd::exit_status);
+            json!({ "exit_code": status.map(crate::supervise::exit_code) })
+        })))
+    }
+
+    /// What its cgroups have in use; nothing is known of a box without.
+    pub fn load(&self) -> Load {
+        let mut load = Load::default();
+        for place in &self.record.cgroups {
+            place.add_to(&mut load);
+        }
+        load
+    }
+
+    /// Forgets a box that has ended, with all that is kept of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::State`](crate::ErrorKind::State) if it has not ended.
+    pub fn forget(self) -> Result<(), Error> {
+        let _lock = self.directory.lock()?;
+        if self.is_cared_for() || self.is_alive() {
+            let name = self.name();
+            return Err(Error::state(format!(
+                "the box {name} runs: clonebox stop {name} ends it"
+            )));
+        }
+        self.erase();
+        Ok(())
+    }
+
+    /// The plan that it was started by.
+    pub fn plan(&self) -> Option<Value> {
+        let name = format!("{}.plan", self.name());
+        let file = self.directory.open_file(&name, OFlag::O_RDONLY).ok()?;
+        serde_json::from_str(&read(&file).ok()?).ok()
+    }
+
+    /// The lower directory of its root if that is an overlay, and the upper one if that is kept.
+    pub fn overlay(&self) -> Option<(&Path, Option<&Path>)> {
+        let (lower, upper) = self.record.overlay.as_ref()?;
+        Some((lower, upper.as_deref()))
+    }
+
+    /// What is known of it: an object with `name`, `pid`, `created_unix_s`, `state` (`starting`, `running`,
+    /// `paused`, `ended` or `elsewhere`), `exit_code`, `detached`, `command`, `memory_bytes`,
+    /// `memory_limit_bytes`, `cpu_s`, `pids`; null where there is nothing to tell.
+    pub fn to_json(&self) -> Value {
+        let state = self.state();
+        let (word, code) = match state {
+            BoxState::Starting => ("starting", None),
+            BoxState::Running => ("running", None),
+            BoxState::Paused => ("paused", None),
+            BoxState::Ended(code) => ("ended", code),
+            BoxState::Elsewhere => ("elsewhere", None),
+        };
+        let load = self.load();
+        let created = self.created().duration_since(SystemTime::UNIX_EPOCH);
+        json!({
+            "name": self.name(),
+            "pid": self.pid(),
+            "created_unix_s": created.unwrap_or_default().as_secs_f64(),
+            "state": word,
+            "exit_code": code,
+            "detached": self.is_detached(),
+            "command": self.command(),
+            "memory_bytes": load.memory_bytes,
+            "memory_limit_bytes": load.memory_limit_bytes,
+            "cpu_s": load.cpu.map(|time| time.as_secs_f64()),
+            "pids": load.pids,
+        })
+    }
+
+    /// What is known of it, as [`to_json`](Self::to_json); `plan`, as [`Plan::to_json`](crate::Plan::to_json);
+    /// `cgroups`, of each its `path` and the `files` in it; and `kernel`: namespaces, mounts, ids,
+    /// capabilities, no_new_privs and seccomp of its first process, as it is at this moment. `kernel` is null
+    /// for a box that has ended.
+    pub fn inspect(&self) -> Value {
+        let mut all = self.to_json();
+        all["plan"] = self.plan().unwrap_or_default();
+        let cgroups = self.record.cgroups.iter().map(|place| {
+            let files: serde_json::Map<String, Value> = place
+                .files()
+                .into_iter()
+                .map(|(name, text)| (name, text.into()))
+                .collect();
+            json!({ "path": place.path, "files": files })
+        });
+        all["cgroups"] = cgroups.collect();
+        // What was read is that of the box if its process lives afterwards: its id was not used again.
+        let kernel = self.pid().map(crate::live::inspect);
+        all["kernel"] = kernel.filter(|_| self.pidfd().is_ok()).unwrap_or_default();
+        all
+    }
+
+    fn is_paused(&self) -> bool {
+        false
+    }
+
+    fn is_here(&self) -> bool {
+        self.record.host == Host::here()
+    }
+
+    /// Whether its launcher or its keeper lives.
+    pub(super) fn is_cared_for(&self) -> bool {
+        let free = self
+            .file
+            .try_clone()
+            .map(|file| directory::lock(file, FlockArg::LockSharedNonblock));
+        matches!(free, Ok(Err(Errno::EAGAIN)))
+    }
+
+    fn is_alive(&self) -> bool {
+        let process = self.record.process.filter(|_| self.is_here());
+        // What cannot be told is not said to be gone.
+        process.is_some_and(|process| process.find().map_or(true, |found| found.is_some()))
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.record.end.is_some()
+    }
+
+    /// Whether this is what is left of a box that nobody cares for any more.
+    pub(super) fn is_gone(&self) -> bool {
+        if self.has_ended() || self.is_cared_for() {
+            return false;
+        }
+        let (known, here) = (&self.record.host, Host::here());
+        if known.boot == here.boot && known.pid_namespace != here.pid_namespace {
+            return false;
+        }
+        // Its owner may have written the end, or gone on from a claim to a box, since this was read.
+        let current = Self::open(&self.directory, &file_of(self.name()));
+        current.is_none_or(|current| current.record.to_text() == self.record.to_text())
+            && !self.is_alive()
+    }
+
+    /// Removes the record, what is beside it, and its cgroups if nobody is in them.
+    pub(super) fn erase(&self) {
+        for suffix in BESIDE {
+            self.directory.remove(&format!("{}{suffix}", self.name()));
+        }
+        self.directory.remove(&file_of(self.name()));
+        for place in &self.record.cgroups {
+            place.remove();
+        }
+    }
+}
+
+fn exit_code(end: &Value) -> Option<u8> {
+    end["exit_code"].as_u64()?.try_into().ok()
+}

@@ -1,0 +1,151 @@
+//! What is done to a box by those who have not started it: stop, kill, wait, rm, inspect.
+
+use serde_json::Value;
+
+use crate::support::state::State;
+use crate::support::tests;
+
+tests! {
+    fn kill_ends_a_box() needs [Box] {
+        let state = State::new();
+        let running = state.start("web", &[]);
+        state.run(&["kill", "web"]).succeeds().prints("").says_nothing_else();
+        running.end().exits_with(137);
+    }
+
+    fn kill_sends_the_signal_that_is_named() needs [Box] {
+        let state = State::new();
+        for signal in ["TERM", "SIGTERM", "15"] {
+            let running = state.start("web", &["--init"]);
+            state.run(&["kill", "-s", signal, "web"]).succeeds();
+            running.end().exits_with(143);
+        }
+    }
+
+    fn kill_takes_a_process_id_as_well() needs [Box] {
+        let state = State::new();
+        let running = state.start("web", &[]);
+        state.run(&["kill", &state.pid("web").to_string()]).succeeds();
+        running.end().exits_with(137);
+    }
+
+    fn kill_all_ends_all() needs [Box] {
+        let state = State::new();
+        let running = [state.start("a", &[]), state.start("b", &[])];
+        state.run(&["kill", "--all"]).succeeds();
+        for one in running {
+            one.end().exits_with(137);
+        }
+        state.run(&["kill", "--all"]).succeeds();
+    }
+
+    fn what_makes_no_sense_is_refused_and_changes_nothing() needs [Box] {
+        let state = State::new();
+        let _running = state.start("web", &[]);
+        for (words, message) in [
+            (&["kill"][..], "kill needs the name of a box"),
+            (&["kill", "-s", "FOO", "web"], "FOO is no signal"),
+            (&["kill", "--all", "web"], "kill takes names or --all, not both"),
+            (&["stop", "-t", "soon", "web"], "--timeout soon: expected a time"),
+            (&["stop", "--al"], "there is no option --al; did you mean --all?"),
+            (&["wait", "other"], "there is no box other"),
+            (&["rm", "web"], "the box web runs"),
+            (&["inspect", "web", "web"], "inspect takes the name of one box"),
+            (&["ps", "web"], "ps takes no names"),
+        ] {
+            let ran = state.run(words).exits_with(125).prints("");
+            assert!(ran.stderr().starts_with(&format!("clonebox: {message}")), "{ran:?}");
+        }
+        assert!(state.is("web", "running"));
+    }
+
+    fn one_name_that_is_wrong_does_not_spare_the_others() needs [Box] {
+        let state = State::new();
+        let running = state.start("web", &[]);
+        state.run(&["kill", "other", "web"]).exits_with(125).complains("there is no box other");
+        running.end().exits_with(137);
+    }
+
+    fn stop_asks_and_waits() needs [Box] {
+        let state = State::new();
+        let running = state.start("web", &["--init"]);
+        state.run(&["stop", "web"]).succeeds().prints("").says_nothing_else();
+        running.end().exits_with(143);
+        assert!(state.files().is_empty());
+    }
+
+    fn stop_kills_a_box_that_does_not_hear() needs [Box] {
+        let state = State::new();
+        // As PID 1 it ignores SIGTERM.
+        let running = state.start("web", &[]);
+        state.run(&["stop", "-t", "200ms", "web"]).succeeds();
+        running.end().exits_with(137);
+    }
+
+    fn wait_prints_the_exit_code() needs [Box] {
+        let state = State::new();
+        let mut running = state.start("web", &["--init"]);
+        let mut waiting = state.clonebox().args(["wait", "web"]).start();
+        assert!(!waiting.has_ended() && !running.has_ended());
+        state.run(&["kill", "-s", "TERM", "web"]).succeeds();
+        waiting.end().succeeds().prints("143\n").says_nothing_else();
+        running.end().exits_with(143);
+    }
+
+    fn many_may_wait_for_a_box_of_one_second() needs [Box] {
+        let state = State::new();
+        let _running = state.start("web", &["--timeout", "1s"]);
+        let waiting: Vec<_> = (0..8).map(|_| state.clonebox().args(["wait", "web"]).start()).collect();
+        for one in waiting {
+            one.end().succeeds().prints("124\n");
+        }
+    }
+
+    fn rm_by_force_ends_a_box_and_forgives_that_there_is_none() needs [Box] {
+        let state = State::new();
+        let running = state.start("web", &[]);
+        state.run(&["rm", "-f", "web"]).succeeds();
+        running.end().exits_with(137);
+        state.run(&["rm", "-f", "web"]).succeeds();
+        state.run(&["rm", "web"]).exits_with(125).complains("there is no box web");
+    }
+
+    fn inspect_says_what_the_kernel_has() needs [Box] {
+        let state = State::new();
+        let _running = state.start("web", &["--net", "none", "--cap-drop", "ALL", "--cap-add", "KILL", "-w", "/dev"]);
+        let text = state.run(&["inspect", "web"]).succeeds().stdout();
+        let all: Value = serde_json::from_str(&text).expect("JSON");
+        let kernel = &all["kernel"];
+        for kind in ["pid", "uts", "mnt", "net"] {
+            assert_eq!(kernel["namespaces"][kind]["shared"], false, "{kind}: {text}");
+        }
+        assert_eq!(kernel["namespaces"]["ipc"]["shared"], true, "{text}");
+        assert_eq!(kernel["capabilities"]["effective"], serde_json::json!(["CAP_KILL"]), "{text}");
+        assert_eq!(kernel["no_new_privs"], true);
+        assert_eq!(kernel["working_directory"], "/dev");
+        let mounts = kernel["mounts"].as_array().expect("mounts");
+        assert!(mounts.iter().any(|mount| mount["target"] == "/proc" && mount["type"] == "proc"), "{text}");
+        assert_eq!(all["plan"]["name"], "web");
+        assert_eq!(all["pid"], kernel["pid"]);
+    }
+
+    fn memory_and_processors_are_those_of_the_cgroup() needs [Box, Limits] {
+        let state = State::new();
+        let _running = state.start("web", &["-m", "64m", "--cpus", "1", "--pids-limit", "9"]);
+        let found = state.find("web").expect("a box");
+        assert_eq!(found["memory_limit_bytes"], 64 << 20, "{found}");
+        assert!(found["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{found}");
+        assert!(found["cpu_s"].as_f64().is_some(), "{found}");
+        assert_eq!(found["pids"], 1, "{found}");
+        let text = state.run(&["inspect", "web"]).succeeds().stdout();
+        assert!(text.contains("pids.max"), "{text}");
+    }
+
+    fn a_list_of_none_is_a_head() needs [] {
+        let state = State::new();
+        let table = state.run(&["ps"]).succeeds().stdout();
+        assert_eq!(table, "NAME   PID   AGE   STATE   MEMORY   CPU   COMMAND\n");
+        state.run(&["ps", "--json"]).succeeds().prints("");
+        assert!(!state.path().exists());
+    }
+}
