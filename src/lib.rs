@@ -58,8 +58,8 @@ pub use spec::{
     Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
     UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
 };
-pub use state::{BoxState, Claim, Entry, Registry};
-pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor};
+pub use state::{BoxState, Claim, Entry, Log, LogReader, Registry};
+pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor, Written};
 
 /// Whether the examples of this documentation can start a box here.
 #[doc(hidden)]

@@ -28,14 +28,15 @@ nix::ioctl_readwrite!(
     PidfdInfo
 );
 
-/// How a process has ended that was waited for by its parent. `None` where the kernel does not tell, or not
-/// yet.
-pub(crate) fn exit_status(pidfd: &impl AsFd) -> Option<ExitStatus> {
+/// How a process has ended that was waited for by its parent. `None` if it was not yet; an error where the
+/// kernel does not tell.
+pub(crate) fn exit_status(pidfd: &impl AsFd) -> nix::Result<Option<ExitStatus>> {
     let mut info = PidfdInfo {
         mask: PIDFD_INFO_EXIT,
         ..PidfdInfo::default()
     };
     // SAFETY: the kernel writes at most the 64 bytes that the number of the call names.
-    unsafe { pidfd_get_info(pidfd.as_fd().as_raw_fd(), &raw mut info) }.ok()?;
-    (info.mask & PIDFD_INFO_EXIT != 0).then(|| ExitStatus::from_raw(info.exit_code))
+    unsafe { pidfd_get_info(pidfd.as_fd().as_raw_fd(), &raw mut info) }?;
+    let told = info.mask & PIDFD_INFO_EXIT != 0;
+    Ok(told.then(|| ExitStatus::from_raw(info.exit_code)))
 }

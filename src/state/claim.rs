@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Identity;
 use super::directory::{Directory, errno};
+use super::log::Log;
 use super::record::Record;
 use super::registry::{BESIDE, file_of};
 use crate::error::Error;
@@ -90,6 +91,16 @@ impl Claim {
     /// Says that the box does not depend on this process, before it is [`started`](Self::started).
     pub fn detached(&mut self) {
         self.record.detached = true;
+    }
+
+    /// A log for what the box writes, of at most so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::State`](crate::ErrorKind::State).
+    pub fn log(&self, limit_bytes: u64) -> Result<Log, Error> {
+        Log::new(Arc::clone(&self.directory), &self.record.name, limit_bytes)
+            .map_err(|errno| self.directory.error("make a log in", errno))
     }
 
     /// Says how the box has ended, for those who wait for it.

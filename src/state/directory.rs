@@ -156,6 +156,10 @@ impl Directory {
         put().inspect_err(|_| self.remove(&aside))
     }
 
+    pub(super) fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
+        renameat(&self.fd, from, &self.fd, to)
+    }
+
     pub(super) fn remove(&self, name: &str) {
         let _ = unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir);
     }

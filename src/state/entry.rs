@@ -13,6 +13,7 @@ use nix::fcntl::{FlockArg, OFlag};
 use serde_json::{Value, json};
 
 use super::directory::{self, Directory, read};
+use super::log::LogReader;
 use super::record::{Host, Record};
 use super::registry::{BESIDE, file_of};
 use crate::cgroup::Load;
@@ -21,6 +22,9 @@ use crate::pidfd;
 
 /// How often a record is looked at whose owner has its lock.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long the parent of a process may take to wait for it. Our own choice.
+const REAPED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a box is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +172,7 @@ impl Entry {
         let text = read(&self.file).ok();
         let end = text.and_then(|text| Record::from_text(&text)?.end);
         Ok(Some(end.unwrap_or_else(|| {
-            let status = pidfd.as_ref().and_then(pidfd::exit_status);
+            let status = pidfd.as_ref().and_then(status_after_reaping);
             json!({ "exit_code": status.map(crate::supervise::exit_code) })
         })))
     }
@@ -197,6 +201,21 @@ impl Entry {
         }
         self.erase();
         Ok(())
+    }
+
+    /// What it has written, if somebody keeps that.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::State`](crate::ErrorKind::State) if it has no log.
+    pub fn log(&self) -> Result<LogReader, Error> {
+        let name = self.name();
+        LogReader::open(&self.directory, name).map_err(|errno| match errno {
+            Errno::ENOENT => Error::state(format!(
+                "the box {name} has no log: it was not started with --detach"
+            )),
+            errno => Error::state_failed(&format!("open the log of the box {name}"), errno),
+        })
     }
 
     /// The plan that it was started by.
@@ -313,6 +332,18 @@ impl Entry {
         self.directory.remove(&file_of(self.name()));
         for place in &self.record.cgroups {
             place.remove();
+        }
+    }
+}
+
+/// The kernel tells it when the parent has waited for the process, which an init of the machine may take
+/// seconds for.
+fn status_after_reaping(pidfd: &OwnedFd) -> Option<std::process::ExitStatus> {
+    let patience = Instant::now() + REAPED_WITHIN;
+    loop {
+        match pidfd::exit_status(pidfd) {
+            Ok(None) if Instant::now() < patience => thread::sleep(PAUSE),
+            found => return found.ok().flatten(),
         }
     }
 }

@@ -21,11 +21,13 @@ mod claim;
 mod directory;
 mod entry;
 mod identity;
+mod log;
 mod record;
 mod registry;
 
 pub use claim::Claim;
 pub use entry::{BoxState, Entry};
+pub use log::{Log, LogReader};
 pub use registry::Registry;
 
 pub(crate) use identity::Identity;

@@ -6,6 +6,7 @@ mod child;
 mod ending;
 mod foreground;
 mod guard;
+mod keep;
 mod outcome;
 mod pump;
 mod ready;
@@ -15,6 +16,7 @@ mod supervisor;
 mod terminal;
 
 pub use child::{Child, StepTiming};
+pub use keep::Written;
 pub use outcome::Outcome;
 pub(crate) use outcome::exit_code;
 pub use supervisor::{Notice, Supervisor};

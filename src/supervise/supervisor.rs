@@ -94,6 +94,16 @@ impl Supervisor {
         self.remember_terminal();
     }
 
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// When the time of a box is up. A time that no clock will show is none.
+    pub(super) fn deadline(&self, child: &Child) -> Option<Instant> {
+        let timeout = self.timeout?;
+        child.began().checked_add(timeout)
+    }
+
     fn remember_terminal(&mut self) {
         self.terminal = Settings::of(STDIN).ok().filter(|_| is_ours(STDIN));
     }
@@ -112,10 +122,7 @@ impl Supervisor {
                 Terminal::Inherit => Lent::new(child, self.terminal)?,
                 Terminal::None | Terminal::New => None,
             },
-            // A time that no clock will show is none.
-            deadline: self
-                .timeout
-                .and_then(|timeout| child.began().checked_add(timeout)),
+            deadline: self.deadline(child),
             interrupted: None,
             timed_out: false,
             notify,

@@ -13,6 +13,7 @@ mod confine;
 mod death;
 mod debian;
 mod delegation;
+mod detach;
 mod doctor;
 mod env;
 mod errors;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         completion::tests(),
         confine::tests(),
         death::tests(),
+        detach::tests(),
         debian::tests(),
         delegation::tests(),
         doctor::tests(),

@@ -207,6 +207,12 @@ pub(crate) struct Args {
     /// outlive clonebox
     #[argh(switch)]
     pub(crate) survive: bool,
+    /// go on without the caller
+    #[argh(option, short = 'd')]
+    pub(crate) detach: Option<String>,
+    /// what is kept of what a detached box writes
+    #[argh(option)]
+    pub(crate) log_size: Option<String>,
     /// kill the box after this time
     #[argh(option)]
     pub(crate) timeout: Option<String>,
@@ -260,6 +266,7 @@ pub(crate) fn known<A: ArgsInfo>() -> Vec<Known> {
         repeats: matches!(flag.optionality, Optionality::Repeating),
         takes: match (&flag.kind, flag.long) {
             (FlagInfoKind::Switch, _) => Takes::Nothing,
+            (_, "--detach") => Takes::Optionally("kept"),
             (_, "--explain") => Takes::Optionally("text"),
             (_, "--timings") => Takes::Optionally("-"),
             (FlagInfoKind::Option { .. }, _) => Takes::Value,

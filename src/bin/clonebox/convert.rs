@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use clonebox::{
     Dev, Exec, Namespace, Origin, ParentDeath, Rootfs, Setting, Spec, Tty, UserNamespace, Writes,
-    parse_env_file,
+    parse_bytes, parse_env_file,
 };
 
 use crate::args::Args;
 use crate::confine::confine;
 use crate::descriptors::is_inherited;
+use crate::detach::{self, Detach};
 use crate::limits::limits;
 use crate::report::Sink;
 use crate::usage::UsageError;
@@ -39,6 +40,9 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     pub(crate) timings: Option<Sink>,
     pub(crate) report: Option<Sink>,
+    pub(crate) detach: Option<Detach>,
+    /// What is kept of what a detached box writes, in bytes.
+    pub(crate) log_bytes: Option<u64>,
 }
 
 /// Converts what was typed. Files of variables are read, files of reports opened.
@@ -54,6 +58,14 @@ pub(crate) fn options(args: Args, command: Vec<OsString>) -> Result<Options, Usa
     let timings = optional("--timings", file(&args.timings).as_deref(), Sink::open)?;
     let report = optional("--report", file(&args.report).as_deref(), Sink::open)?;
     let quiet = args.quiet;
+    let detach = optional("--detach", args.detach.as_deref(), detach::parse)?;
+    let log_size = optional("--log-size", args.log_size.as_deref(), parse_bytes)?;
+    if let (Some(size), None) = (&log_size, &detach) {
+        let typed = &size.origin;
+        return Err(UsageError::new(format!(
+            "{typed}: expected --detach as well"
+        )));
+    }
     let mut spec = spec(args, command)?;
     spec.timings = timings.is_some();
     Ok(Options {
@@ -63,6 +75,8 @@ pub(crate) fn options(args: Args, command: Vec<OsString>) -> Result<Options, Usa
         timeout: timeout.map(|timeout| timeout.value),
         timings: timings.map(|sink| sink.value),
         report: report.map(|sink| sink.value),
+        detach: detach.map(|detach| detach.value),
+        log_bytes: log_size.map(|size| size.value),
     })
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Descriptors that the caller has left to this program.
 
-use std::os::fd::RawFd;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::process;
 
 /// Whether the caller has left a descriptor of this number. Those that this program opens itself are
@@ -19,6 +21,33 @@ pub(crate) fn open_standard_streams() {
             process::abort();
         }
     }
+}
+
+/// Puts a file in the place of the standard streams.
+pub(crate) fn replace_standard_streams(file: &impl AsRawFd) -> io::Result<()> {
+    for number in 0..3 {
+        // SAFETY: the streams are this process's, and nothing holds them as its own.
+        if unsafe { libc::dup2(file.as_raw_fd(), number) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Closes what the caller has left open besides the standard streams.
+pub(crate) fn close_inherited() -> io::Result<()> {
+    let numbers: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    for number in numbers
+        .into_iter()
+        .filter(|&number| number > 2 && is_inherited(number))
+    {
+        // SAFETY: it is the caller's, and nothing here holds it as its own.
+        unsafe { libc::close(number) };
+    }
+    Ok(())
 }
 
 /// The flags of a descriptor that is open.

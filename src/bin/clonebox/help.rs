@@ -4,7 +4,7 @@
 /// One screen.
 pub(crate) const TEXT: &str = "\
 Usage: clonebox [OPTIONS] [--] COMMAND [ARG...]
-       clonebox ps|stop|kill|wait|rm|inspect|doctor|... (more: clonebox help WORD)
+       clonebox ps|logs|stop|kill|wait|rm|inspect|... (more: clonebox help WORD)
 Puts a program into its own Linux namespaces. As root, or as anybody else.
 
   sudo clonebox -- /bin/sh                  a shell: own host name, processes...
@@ -52,6 +52,7 @@ Life
       --timeout TIME       kill the box after TIME (10, 1.5s, 200ms, 2m, 1h)
       --start-timeout TIME give up if the program is not executed by then
       --survive            do not kill the box when clonebox dies
+  -d, --detach[=bare]      return when it runs; keep a log (--log-size SIZE)
 Looking
       --explain[=json]     print the plan, do nothing
       --timings[=FILE]     print how long each step took

@@ -19,6 +19,7 @@ mod commands;
 mod confine;
 mod convert;
 mod descriptors;
+mod detach;
 #[cfg(not(fuzzing))]
 mod entry;
 #[cfg(any(test, fuzzing))]
@@ -120,7 +121,11 @@ fn run_box(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
 }
 
 fn explain(options: &Options, form: convert::Form) -> Result<u8, Failure> {
-    let template = for_one_launch(options.spec.clone())?;
+    let spec = options.spec.clone();
+    let template = match options.detach {
+        Some(how) => detach::template(spec, how)?,
+        None => for_one_launch(spec)?,
+    };
     Ok(match form {
         convert::Form::Text => render::page(&template.plan().to_string()),
         convert::Form::Json => render::page(&format!("{:#}\n", template.plan().to_json())),
@@ -143,6 +148,10 @@ fn wait_for_children() {
 }
 
 fn supervise(options: Options) -> Result<u8, Failure> {
+    wait_for_children();
+    if let Some(how) = options.detach {
+        return detach::run(options, how);
+    }
     let Options {
         spec,
         quiet,
@@ -151,7 +160,6 @@ fn supervise(options: Options) -> Result<u8, Failure> {
         timings,
         ..
     } = options;
-    wait_for_children();
     let mut supervisor = Supervisor::new().map_err(|error| Failure::Io("take signals", error))?;
     if let Some(timeout) = timeout {
         supervisor.timeout(timeout);

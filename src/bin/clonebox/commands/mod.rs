@@ -14,6 +14,7 @@ mod doctor;
 mod help;
 mod inspect;
 mod kill;
+mod logs;
 mod ps;
 mod rm;
 mod run;
@@ -51,6 +52,7 @@ macro_rules! subcommand {
 pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(run),
     subcommand!(ps),
+    subcommand!(logs),
     subcommand!(stop),
     subcommand!(kill),
     subcommand!(wait),

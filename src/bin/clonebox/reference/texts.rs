@@ -325,6 +325,18 @@ pub(super) const ALL: &[Text] = &[
     ),
     text("--survive", "", "Lets the box live on when clonebox dies."),
     text(
+        "--detach",
+        "bare",
+        "Returns when the program runs, and prints the name of the box, which goes on. A process stays with it \
+         that keeps what it writes in a log (clonebox logs), lets others in (clonebox attach) and sees its end; the box dies \
+         with it. With bare nobody stays: the box is on its own, and its standard streams are /dev/null.",
+    ),
+    text(
+        "--log-size",
+        "SIZE",
+        "How much is kept of what a detached box writes; 2 MiB without it. What is older is forgotten.",
+    ),
+    text(
         "--timeout",
         "TIME",
         "Kills the box after this time, as in 10, 1.5s, 200ms, 2m or 1h. The exit code is then 124.",
