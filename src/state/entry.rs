@@ -18,6 +18,7 @@ use super::record::{Host, Record};
 use super::registry::{BESIDE, file_of};
 use crate::cgroup::Load;
 use crate::error::Error;
+use crate::live::Freezer;
 use crate::pidfd;
 
 /// How often a record is looked at whose owner has its lock.
@@ -128,13 +129,17 @@ impl Entry {
         found.ok_or_else(|| Error::state(format!("the box {name} has ended")))
     }
 
-    /// Sends a signal to its first process. See [`Child::signal`](crate::Child::signal).
+    /// Sends a signal to its first process. See [`Child::signal`](crate::Child::signal). A box that is paused
+    /// goes on for SIGKILL and SIGTERM, which it could not obey otherwise.
     ///
     /// # Errors
     ///
     /// As [`pidfd`](Self::pidfd), and those of pidfd_send_signal(2).
     pub fn signal(&self, signal: i32) -> Result<(), Error> {
         let pidfd = self.pidfd()?;
+        if matches!(signal, libc::SIGKILL | libc::SIGTERM) {
+            self.unpause()?;
+        }
         match pidfd::kill(pidfd.as_fd(), signal) {
             // It has ended meanwhile.
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -282,8 +287,46 @@ impl Entry {
         all
     }
 
+    /// Stops all of its processes at once, until [`unpause`](Self::unpause).
+    ///
+    /// # Errors
+    ///
+    /// As [`pidfd`](Self::pidfd); [`ErrorKind::State`](crate::ErrorKind::State) if the box has no cgroup, and `ETIMEDOUT`
+    /// if one of its processes is in a call that cannot be interrupted. It runs on then.
+    pub fn pause(&self) -> Result<(), Error> {
+        self.pidfd()?;
+        let name = self.name();
+        let freezer = self.freezer().ok_or_else(|| {
+            Error::state(format!(
+                "the box {name} has no cgroup that could be paused: start it with a limit, such as --pids-limit"
+            ))
+        })?;
+        freezer
+            .freeze()
+            .map_err(|errno| Error::state_failed(&format!("pause the box {name}"), errno))
+    }
+
+    /// Lets it go on. One that is not paused is none the worse for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`pidfd`](Self::pidfd).
+    pub fn unpause(&self) -> Result<(), Error> {
+        self.pidfd()?;
+        match self.freezer().filter(Freezer::is_frozen) {
+            Some(freezer) => freezer.thaw().map_err(|errno| {
+                Error::state_failed(&format!("let the box {} go on", self.name()), errno)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn freezer(&self) -> Option<Freezer> {
+        Freezer::of(&self.record.cgroups, self.pid()?)
+    }
+
     fn is_paused(&self) -> bool {
-        false
+        self.freezer().is_some_and(|freezer| freezer.is_frozen())
     }
 
     fn is_here(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::processes::eventually;
 use crate::support::state::State;
 use crate::support::tests;
 
@@ -139,6 +140,82 @@ tests! {
         assert_eq!(found["pids"], 1, "{found}");
         let text = state.run(&["inspect", "web"]).succeeds().stdout();
         assert!(text.contains("pids.max"), "{text}");
+    }
+
+    fn a_paused_box_does_nothing_until_it_goes_on() needs [Box, Limits] {
+        let state = State::new();
+        let script = "while true; do echo x; sleep 0.02; done";
+        let words = ["-d", "--name", "web", "--pids-limit", "9", "--", "/bin/sh", "-c", script];
+        state.run(&words).succeeds();
+        let count = || state.run(&["logs", "web"]).succeeds().stdout().len();
+        assert!(eventually(|| count() > 4));
+        state.run(&["pause", "web"]).succeeds().says_nothing_else();
+        assert!(state.is("web", "paused"));
+        // What was on its way when it was paused.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let before = count();
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        assert_eq!(count(), before);
+        state.run(&["pause", "web"]).succeeds();
+        state.run(&["unpause", "web"]).succeeds();
+        assert!(state.is("web", "running"));
+        assert!(eventually(|| count() > before + 4));
+        state.run(&["unpause", "web"]).succeeds();
+        state.run(&["rm", "-f", "web"]).succeeds();
+    }
+
+    fn a_paused_box_can_be_killed_and_leaves_nothing() needs [Box, Limits] {
+        for words in [&["kill", "web"][..], &["stop", "-t", "0", "web"], &["kill", "--all"]] {
+            let state = State::new();
+            let running = state.start("web", &["--pids-limit", "9"]);
+            state.run(&["pause", "web"]).succeeds();
+            let text = state.run(&["inspect", "web"]).succeeds().stdout();
+            let all: Value = serde_json::from_str(&text).expect("JSON");
+            let name = all["cgroups"][0]["path"].as_str().and_then(|path| path.rsplit('/').next()).expect("a cgroup");
+            state.run(words).succeeds();
+            running.end().exits_with(137);
+            for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+                assert!(!hierarchy.path().join(name).exists(), "{}", hierarchy.path().display());
+            }
+        }
+    }
+
+    fn a_box_without_a_cgroup_cannot_be_paused() needs [Box] {
+        let state = State::new();
+        let _running = state.start("web", &[]);
+        state.run(&["pause", "web"])
+            .exits_with(125)
+            .complains("the box web has no cgroup that could be paused: start it with a limit, such as --pids-limit");
+        assert!(state.is("web", "running"));
+    }
+
+    fn stats_tell_what_is_used() needs [Box, Limits] {
+        let state = State::new();
+        let probe = crate::support::probe::path();
+        let mut running = state.clonebox()
+            .args(["--name", "web", "-m", "64m", "--cpus", "0.5", "--pids-limit", "9", "--", &probe, "__probe", "spin"])
+            .start();
+        assert!(eventually(|| state.is("web", "running")));
+        let text = state.run(&["stats", "--json", "--once"]).succeeds().stdout();
+        let sample: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((&sample["name"], &sample["pids"]), (&"web".into(), &1.into()));
+        assert!(sample["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 0 && bytes < 64 << 20), "{text}");
+        let table = state.run(&["stats", "web"]).succeeds().stdout();
+        assert!(table.starts_with("NAME   CPU ") && table.contains("64.0MiB"), "{table}");
+        // A second look knows what the processor did.
+        let mut command = state.clonebox().args(["stats", "--json", "--interval", "300ms"]).command();
+        command.env(State::VARIABLE, state.path()).stdout(std::process::Stdio::piped());
+        let mut stats = command.spawn().expect("the command");
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(stats.stdout.take().expect("a pipe"));
+        std::io::BufRead::read_line(&mut output, &mut line).expect("a line");
+        let sample: Value = serde_json::from_str(&line).expect("JSON");
+        let percent = sample["cpu_percent"].as_f64().expect("a number");
+        assert!(percent > 1.0 && percent < 110.0, "{line}");
+        stats.kill().expect("it is ours");
+        stats.wait().expect("its end");
+        assert!(!running.has_ended());
+        state.run(&["kill", "web"]).succeeds();
     }
 
     fn a_list_of_none_is_a_head() needs [] {

@@ -15,10 +15,13 @@ mod help;
 mod inspect;
 mod kill;
 mod logs;
+mod pause;
 mod ps;
 mod rm;
 mod run;
+mod stats;
 mod stop;
+mod unpause;
 mod wait;
 mod words;
 
@@ -57,6 +60,9 @@ pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(kill),
     subcommand!(wait),
     subcommand!(rm),
+    subcommand!(pause),
+    subcommand!(unpause),
+    subcommand!(stats),
     subcommand!(inspect),
     subcommand!(doctor),
     subcommand!(completion),
