@@ -141,7 +141,7 @@ fn inherit_cpuset(above: &Path, path: &Path) -> Result<(), MakeError> {
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Errno> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Errno> {
     write_in(AT_FDCWD, path, text)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
 
+use super::make;
 use super::usage::field_of;
 
 /// Where one cgroup of a box is.
@@ -64,7 +65,13 @@ impl Place {
         }
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    /// Writes to one of its files.
+    pub(crate) fn write(&self, name: &str, text: &str) -> nix::Result<()> {
+        make::write(&self.path.join(name), text)
+    }
+
+    /// What one of its files says.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.path.join(name)).ok()
     }
 

@@ -313,6 +313,47 @@ fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
     all
 }
 
+/// What is written to change limits of cgroups that are there, of which the version is known (whether it is 2)
+/// and the controllers: for each limit the index of its cgroup, and files with their new text.
+///
+/// # Errors
+///
+/// A controller for which the box has no cgroup.
+pub(crate) fn changes(
+    limits: &Limits,
+    places: &[(bool, &[&'static str])],
+) -> Result<Vec<(usize, File)>, Vec<Violation>> {
+    let (mut files, mut missing) = (Vec::new(), Vec::new());
+    for wanted in wanted(limits) {
+        let mut all = places.iter();
+        let at = all.position(|(_, controllers)| controllers.contains(&wanted.controller));
+        let pairs = at.and_then(|at| {
+            let (unified, _) = *places.get(at)?;
+            let one = wanted.unified.clone().map(|pair| vec![pair]);
+            if unified { one } else { wanted.legacy.clone() }
+        });
+        let origin = wanted.origin.clone();
+        match at.zip(pairs) {
+            Some((at, pairs)) => files.extend(pairs.into_iter().map(|(name, value)| {
+                let origin = origin.clone();
+                (at, File { name, value, origin })
+            })),
+            None => missing.push(Violation {
+                reason: format!(
+                    "the box has no cgroup of the {} controller: it was started without such a limit",
+                    wanted.controller
+                ),
+                origin,
+            }),
+        }
+    }
+    if missing.is_empty() {
+        Ok(files)
+    } else {
+        Err(missing)
+    }
+}
+
 /// Whether the kernel makes the child in its cgroup.
 pub(super) fn clone_into(draft: &Draft<'_>) -> bool {
     draft.facts.clone3 && draft.cgroups.groups.iter().any(|group| group.unified)

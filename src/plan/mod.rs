@@ -54,7 +54,8 @@ pub use step::{Plan, PlannedStep};
 
 pub(crate) use call::{quoted, quoted_bare, shown};
 pub(crate) use cgroup::{
-    Cgroups, File as CgroupFile, Group as CgroupGroup, controllers as cgroup_controllers,
+    Cgroups, File as CgroupFile, Group as CgroupGroup, changes as cgroup_changes,
+    controllers as cgroup_controllers,
 };
 pub(crate) use exec::Words;
 pub(crate) use landlock::DEVICES;

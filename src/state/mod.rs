@@ -18,6 +18,7 @@
 //! Nothing here knows how a box is started, or what becomes of it.
 
 mod claim;
+mod control;
 mod directory;
 mod entry;
 mod identity;

@@ -189,6 +189,26 @@ tests! {
         assert!(state.is("web", "running"));
     }
 
+    fn limits_of_a_box_that_runs_can_be_changed() needs [Box, Limits] {
+        let state = State::new();
+        let _running = state.start("web", &["-m", "64m", "--pids-limit", "9"]);
+        state.run(&["update", "-m", "32m", "--pids-limit=7", "web"]).succeeds().prints("").says_nothing_else();
+        assert_eq!(state.find("web").expect("a box")["memory_limit_bytes"], 32 << 20);
+        // All or none: nobody has so little memory in use.
+        state.run(&["update", "--pids-limit", "5", "-m", "64m", "--cgroup-conf", "pids.max=many", "web"])
+            .exits_with(125)
+            .complains("clonebox: cannot set pids.max of the box web to many: Invalid argument (EINVAL)");
+        let text = state.run(&["inspect", "web"]).succeeds().stdout();
+        assert!(text.contains("\"pids.max\": \"7\""), "{text}");
+        assert_eq!(state.find("web").expect("a box")["memory_limit_bytes"], 32 << 20);
+        state.run(&["update", "--cpus", "1", "web"])
+            .exits_with(125)
+            .complains("--cpus 1: the box has no cgroup of the cpu controller: it was started without such a limit");
+        state.run(&["update", "web"]).exits_with(125).complains("update needs a limit");
+        state.run(&["update", "--name", "x", "web"]).exits_with(125).complains("there is no option --name");
+        state.run(&["update", "-m", "x", "web"]).exits_with(125).complains("--memory x: ");
+    }
+
     fn stats_tell_what_is_used() needs [Box, Limits] {
         let state = State::new();
         let probe = crate::support::probe::path();

@@ -22,6 +22,7 @@ mod run;
 mod stats;
 mod stop;
 mod unpause;
+mod update;
 mod wait;
 mod words;
 
@@ -62,6 +63,7 @@ pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(rm),
     subcommand!(pause),
     subcommand!(unpause),
+    subcommand!(update),
     subcommand!(stats),
     subcommand!(inspect),
     subcommand!(doctor),

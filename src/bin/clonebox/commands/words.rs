@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use argh::{ArgsInfo, FromArgs};
 
-use crate::args::known;
+use crate::args::{Known, known};
 use crate::usage::UsageError;
 use crate::words::{Options, is_option, utf8};
 
@@ -23,9 +23,25 @@ pub(super) fn read<A: ArgsInfo + FromArgs>(
     name: &str,
     words: Vec<OsString>,
 ) -> Result<Asked<A>, UsageError> {
-    let known = known::<A>();
+    let (options, operands) = match split(name, words, &known::<A>())? {
+        Asked::Help => return Ok(Asked::Help),
+        Asked::This(options, operands) => (options, operands),
+    };
     let command = format!("clonebox {name}");
-    let mut options = Options::new(&command, &known);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let args = A::from_args(&[&command], &options)
+        .map_err(|exit| UsageError::new(exit.output.trim().replace('\n', " ")))?;
+    Ok(Asked::This(args, operands))
+}
+
+/// Splits the words of a subcommand that knows these options into normalised options and operands.
+pub(super) fn split(
+    name: &str,
+    words: Vec<OsString>,
+    known: &[Known],
+) -> Result<Asked<Vec<String>>, UsageError> {
+    let command = format!("clonebox {name}");
+    let mut options = Options::new(&command, known);
     let mut operands = Vec::new();
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
@@ -41,11 +57,7 @@ pub(super) fn read<A: ArgsInfo + FromArgs>(
             operands.push(utf8(word)?);
         }
     }
-    let options = options.normalised();
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let args = A::from_args(&[&command], &options)
-        .map_err(|exit| UsageError::new(exit.output.trim().replace('\n', " ")))?;
-    Ok(Asked::This(args, operands))
+    Ok(Asked::This(options.normalised(), operands))
 }
 
 /// The options of a subcommand that has none.
