@@ -45,6 +45,7 @@ pub use cgroup::{LimitsUsage, Load};
 pub use command::{Command, Launch, Pool, Stdio, Template, TemplateMounts};
 pub use doctor::{Diagnosis, Finding, Health};
 pub use error::{Error, ErrorKind, FailedStep};
+pub use live::Change;
 pub use pidfd::Usage;
 pub use plan::{
     CgroupFacts, Enforced, Hierarchy, HostFacts, MountFacts, PathFacts, Plan, PlannedStep,

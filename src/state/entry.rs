@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use super::record::{Host, Record};
 use super::registry::{BESIDE, file_of};
 use crate::cgroup::Load;
 use crate::error::Error;
-use crate::live::Freezer;
+use crate::live::{Change, Freezer, diff};
 
 /// How a box is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +128,26 @@ impl Entry {
             place.add_to(&mut load);
         }
         load
+    }
+
+    /// What it has written over its root filesystem, if that is an overlay whose upper layer is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::State`](crate::ErrorKind::State) if there is no such layer or if it cannot be read.
+    pub fn diff(&self) -> Result<Vec<(Change, PathBuf)>, Error> {
+        let name = self.name();
+        match self.overlay() {
+            Some((lower, Some(upper))) => diff(lower, &upper.join("upper")).map_err(|errno| {
+                Error::state_failed(&format!("look at what the box {name} has written"), errno)
+            }),
+            Some((_, None)) => Err(Error::state(format!(
+                "what the box {name} writes over its root lies in memory that only the box can reach: start it with --upper"
+            ))),
+            None => Err(Error::state(format!(
+                "the root of the box {name} is no overlay: start it with --rootfs-overlay and --upper"
+            ))),
+        }
     }
 
     /// What it has written, if somebody keeps that.

@@ -74,11 +74,13 @@ impl Registry {
     pub fn claim(&self, template: &Template) -> Result<Claim, Error> {
         let plan = template.plan();
         let overlay = template.spec().rootfs.as_ref().and_then(|rootfs| {
-            let lower = rootfs.value.path.clone();
+            // Others look from another directory.
+            let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let lower = whole(&rootfs.value.path);
             match &rootfs.value.writes {
                 Writes::Through => None,
                 Writes::Discard => Some((lower, None)),
-                Writes::Keep(upper) => Some((lower, Some(upper.clone()))),
+                Writes::Keep(upper) => Some((lower, Some(whole(upper)))),
             }
         });
         let exec = &template.spec().exec;

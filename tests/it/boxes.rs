@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::support::processes::eventually;
+use crate::support::rootfs::Root;
 use crate::support::state::State;
 use crate::support::tests;
 
@@ -207,6 +208,38 @@ tests! {
         state.run(&["update", "web"]).exits_with(125).complains("update needs a limit");
         state.run(&["update", "--name", "x", "web"]).exits_with(125).complains("there is no option --name");
         state.run(&["update", "-m", "x", "web"]).exits_with(125).complains("--memory x: ");
+    }
+
+    fn diff_tells_what_was_added_changed_and_deleted() needs [Root, Execveat] {
+        let (state, root, upper) = (State::new(), Root::new(), crate::support::files::directory());
+        let file = |name: &str| std::fs::write(root.path().join(name), "before").expect("it is ours");
+        std::fs::create_dir(root.path().join("d")).expect("it is ours");
+        for name in ["kept", "changed", "gone", "d/inner"] {
+            file(name);
+        }
+        std::fs::create_dir(root.path().join("bin")).expect("it is ours");
+        let options = ["--rootfs-overlay", root.text(), "--upper", upper.path().to_str().expect("UTF-8")];
+        let script = "echo x >/changed; rm /gone; rm -r /d; mkdir /d; echo y >/d/new; ln -s /etc /link; sleep 60";
+        let words = ["-d", "--name", "web"].iter().chain(&options).copied().chain([
+            "--ro-bind", "/bin", "--ro-bind", "/usr", "--bind-try", "/lib", "--bind-try", "/lib64", "--", "/bin/sh", "-c", script,
+        ]);
+        state.run(&words.collect::<Vec<_>>()).succeeds();
+        let expected = ["C /changed", "C /d", "D /d/inner", "A /d/new", "D /gone", "A /link"];
+        let found = || {
+            let text = state.run(&["diff", "web"]).succeeds().stdout();
+            // Without the mount points.
+            let made = ["bin", "dev", "lib", "lib64", "proc", "sys", "usr"].map(|name| format!("/{name}"));
+            let lines = text.lines().filter(|line| !made.iter().any(|made| line.ends_with(made)));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(eventually(|| found() == expected), "{:?}", found());
+        state.run(&["rm", "-f", "web"]).succeeds();
+    }
+
+    fn diff_of_what_nobody_can_reach_is_refused() needs [Box] {
+        let state = State::new();
+        let _web = state.start("web", &[]);
+        state.run(&["diff", "web"]).exits_with(125).complains("the root of the box web is no overlay");
     }
 
     fn stats_tell_what_is_used() needs [Box, Limits] {

@@ -10,6 +10,7 @@
 
 mod boxes;
 mod completion;
+mod diff;
 mod doctor;
 mod help;
 mod inspect;
@@ -66,6 +67,7 @@ pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(update),
     subcommand!(stats),
     subcommand!(inspect),
+    subcommand!(diff),
     subcommand!(doctor),
     subcommand!(completion),
     subcommand!(help),
