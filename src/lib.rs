@@ -60,7 +60,7 @@ pub use spec::{
     UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, Registry};
-pub use supervise::{Child, Notice, Outcome, StepTiming, Supervisor, Written};
+pub use supervise::{Attached, Child, Notice, Outcome, StepTiming, Supervisor, Written};
 
 /// Whether the examples of this documentation can start a box here.
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -101,6 +102,17 @@ impl Claim {
     pub fn log(&self, limit_bytes: u64) -> Result<Log, Error> {
         Log::new(Arc::clone(&self.directory), &self.record.name, limit_bytes)
             .map_err(|errno| self.directory.error("make a log in", errno))
+    }
+
+    /// A socket through which others can come in to see the box: for [`Supervisor::keep`](crate::Supervisor::keep).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::State`](crate::ErrorKind::State).
+    pub fn door(&self) -> Result<OwnedFd, Error> {
+        let name = format!("{}.sock", self.record.name);
+        let listening = self.directory.listen(&name);
+        listening.map_err(|errno| self.directory.error("make a socket in", errno))
     }
 
     /// Says how the box has ended, for those who wait for it.

@@ -4,13 +4,16 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
@@ -156,6 +159,33 @@ impl Directory {
         put().inspect_err(|_| self.remove(&aside))
     }
 
+    /// A path in this very directory, whatever its own path is by now, and short enough for a socket: unix(7).
+    fn path_of(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()))
+    }
+
+    /// A socket of packets that others can connect to.
+    pub(super) fn listen(&self, name: &str) -> nix::Result<OwnedFd> {
+        self.remove(name);
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let own = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+        bind(own.as_raw_fd(), &UnixAddr::new(&self.path_of(name))?)?;
+        listen(&own, Backlog::new(8)?)?;
+        Ok(own)
+    }
+
+    /// A connection to such a socket.
+    pub(super) fn connect(&self, name: &str) -> nix::Result<OwnedFd> {
+        let own = socket(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?;
+        connect(own.as_raw_fd(), &UnixAddr::new(&self.path_of(name))?)?;
+        Ok(own)
+    }
+
     pub(super) fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
         renameat(&self.fd, from, &self.fd, to)
     }
@@ -186,6 +216,14 @@ pub(super) fn lock(file: File, how: FlockArg) -> nix::Result<Flock<File>> {
             Err((_, errno)) => return Err(errno),
         }
     }
+}
+
+/// Whether somebody has the lock of a file to himself.
+pub(super) fn is_locked(file: &File) -> bool {
+    let free = file
+        .try_clone()
+        .map(|file| lock(file, FlockArg::LockSharedNonblock));
+    matches!(free, Ok(Err(Errno::EAGAIN)))
 }
 
 pub(super) fn errno(error: &io::Error) -> Errno {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
-use nix::fcntl::{FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use serde_json::{Value, json};
 
 use super::directory::{self, Directory, read};
@@ -150,6 +150,23 @@ impl Entry {
         }
     }
 
+    /// A connection to whoever keeps it, for [`Supervisor::attach`](crate::Supervisor::attach).
+    ///
+    /// # Errors
+    ///
+    /// As [`pidfd`](Self::pidfd); [`ErrorKind::State`](crate::ErrorKind::State) if nobody keeps it.
+    pub fn attach(&self) -> Result<OwnedFd, Error> {
+        self.pidfd()?;
+        let name = self.name();
+        let connected = self.directory.connect(&format!("{name}.sock"));
+        connected.map_err(|errno| match errno {
+            Errno::ENOENT | Errno::ECONNREFUSED => Error::state(format!(
+                "the box {name} has no keeper to let anybody in: it was not started with --detach"
+            )),
+            errno => Error::state_failed(&format!("attach to the box {name}"), errno),
+        })
+    }
+
     /// What it has written, if somebody keeps that.
     ///
     /// # Errors
@@ -238,16 +255,12 @@ impl Entry {
     }
 
     fn is_here(&self) -> bool {
-        self.record.host == Host::here()
+        self.record.host == *Host::here()
     }
 
     /// Whether its launcher or its keeper lives.
     pub(super) fn is_cared_for(&self) -> bool {
-        let free = self
-            .file
-            .try_clone()
-            .map(|file| directory::lock(file, FlockArg::LockSharedNonblock));
-        matches!(free, Ok(Err(Errno::EAGAIN)))
+        directory::is_locked(&self.file)
     }
 
     pub(super) fn is_alive(&self) -> bool {

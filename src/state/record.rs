@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -47,7 +48,12 @@ pub(super) struct Host {
 
 impl Host {
     /// That of this process. What cannot be read is empty, and equal to what could not be read before.
-    pub(super) fn here() -> Self {
+    pub(super) fn here() -> &'static Self {
+        static HERE: OnceLock<Host> = OnceLock::new();
+        HERE.get_or_init(Self::look)
+    }
+
+    fn look() -> Self {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let pid_namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         Self {

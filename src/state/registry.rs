@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
 use super::claim::Claim;
-use super::directory::{ASIDE, Directory};
+use super::directory::{ASIDE, Directory, is_locked};
 use super::entry::Entry;
 use super::record::{Host, Record};
 use crate::command::Template;
@@ -90,7 +90,7 @@ impl Registry {
             command: words.collect(),
             created: SystemTime::now(),
             process: None,
-            host: Host::here(),
+            host: Host::here().clone(),
             cgroups: Vec::new(),
             overlay,
             detached: false,
@@ -171,11 +171,16 @@ fn sweep(directory: &Arc<Directory>) -> Result<(), Error> {
             if Entry::open(directory, record).is_none_or(|entry| !entry.is_cared_for()) {
                 directory.remove(&name);
             }
-        } else if name.ends_with(RECORD)
-            && let Some(entry) = Entry::open(directory, &name)
-            && entry.is_gone()
-        {
-            entry.erase();
+        } else if name.ends_with(RECORD) {
+            // Most are cared for, and that is told soonest.
+            let free = directory
+                .open_file(&name, OFlag::O_RDONLY)
+                .ok()
+                .filter(|file| !is_locked(file));
+            let entry = free.and_then(|_| Entry::open(directory, &name));
+            if let Some(entry) = entry.filter(Entry::is_gone) {
+                entry.erase();
+            }
         }
     }
     Ok(())

@@ -2,7 +2,9 @@
 //! A started box: waiting, signals, the terminal's relay, the exit status. Nothing here knows how
 //! the box was started.
 
+mod attach;
 mod child;
+mod door;
 mod ending;
 mod foreground;
 mod guard;
@@ -15,6 +17,7 @@ mod signals;
 mod supervisor;
 mod terminal;
 
+pub use attach::Attached;
 pub use child::{Child, StepTiming};
 pub use keep::Written;
 pub use outcome::Outcome;

@@ -103,8 +103,32 @@ impl Settings {
     }
 }
 
+/// The size of a terminal: rows and columns.
+pub(super) fn size(terminal: BorrowedFd<'_>) -> nix::Result<(u16, u16)> {
+    let size = window_size(terminal)?;
+    Ok((size.ws_row, size.ws_col))
+}
+
+/// Gives a terminal a size.
+pub(super) fn set_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> nix::Result<()> {
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the kernel reads the structure.
+    unsafe { set_window_size(terminal.as_raw_fd(), &raw const size) }.map(drop)
+}
+
 /// Gives one terminal the size of another.
 pub(super) fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> nix::Result<()> {
+    let size = window_size(from)?;
+    // SAFETY: the kernel reads the structure.
+    unsafe { set_window_size(to.as_raw_fd(), &raw const size) }.map(drop)
+}
+
+fn window_size(terminal: BorrowedFd<'_>) -> nix::Result<Winsize> {
     let mut size = Winsize {
         ws_row: 0,
         ws_col: 0,
@@ -112,9 +136,8 @@ pub(super) fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> nix::Result
         ws_ypixel: 0,
     };
     // SAFETY: the kernel fills the structure.
-    unsafe { get_window_size(from.as_raw_fd(), &raw mut size) }?;
-    // SAFETY: the kernel reads the structure.
-    unsafe { set_window_size(to.as_raw_fd(), &raw const size) }.map(drop)
+    unsafe { get_window_size(terminal.as_raw_fd(), &raw mut size) }?;
+    Ok(size)
 }
 
 /// Whether this process may read the terminal and set it: it is in the foreground, or the terminal

@@ -10,6 +10,7 @@ use nix::unistd::{Pid, getsid};
 
 use crate::support::clonebox::Ran;
 use crate::support::processes::{eventually, marked, marker};
+use crate::support::pty::Terminal;
 use crate::support::state::State;
 use crate::support::{Clonebox, binary, files, probe, tests};
 
@@ -111,6 +112,75 @@ tests! {
         shell(&state, "web", &["--tty", "new"], "tty >/dev/null && echo terminal");
         ends(&state, "web", 0);
         state.run(&["logs", "web"]).succeeds().prints("terminal\r\n");
+    }
+
+    fn attach_is_at_the_terminal_of_a_box() needs [Box, Ptmx] {
+        let state = State::new();
+        let words = ["-d", "--name", "web", "--tty", "new", "--", "/bin/sh", "-c", "while read line; do echo \"got $line\"; done"];
+        state.run(&words).succeeds();
+        let attach = || state.clonebox().args(["attach", "web"]);
+        let mut terminal = Terminal::new();
+        terminal.run(attach());
+        terminal.send("one\n");
+        terminal.expect("got one");
+        // ^P alone is the box's.
+        terminal.send("\u{10}two\n");
+        terminal.expect("two");
+        terminal.send("\u{10}\u{11}");
+        terminal.end();
+        assert!(state.is("web", "running"));
+        let mut again = Terminal::new();
+        again.run(attach());
+        again.send("three\n");
+        again.expect("got three");
+        // The box's end of input, and with it its end.
+        again.send("\u{4}");
+        again.end();
+        ends(&state, "web", 0);
+        let text = state.run(&["logs", "web"]).succeeds().stdout();
+        assert!(text.contains("got one") && text.contains("got three"), "{text}");
+    }
+
+    fn attach_to_a_box_without_a_terminal_shows_both_streams_and_ends_with_it() needs [Box] {
+        let state = State::new();
+        let directory = files::directory();
+        let go = directory.path().join("go");
+        let script = format!("until test -e {}; do sleep 0.02; done; echo out; echo err >&2; exit 7", go.display());
+        shell(&state, "web", &[], &script);
+        let visitors: Vec<_> = (0..3).map(|_| state.clonebox().args(["attach", "web"]).start()).collect();
+        let keeper = parent(state.pid("web"));
+        let sockets = || {
+            let entries = fs::read_dir(format!("/proc/{keeper}/fd")).expect("descriptors").flatten();
+            entries.filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))).count()
+        };
+        assert!(eventually(|| sockets() == 4));
+        fs::write(&go, "").expect("it is ours");
+        for visitor in visitors {
+            let ran = visitor.end().exits_with(7).prints("out\n");
+            assert_eq!(ran.stderr(), "err\n");
+        }
+    }
+
+    fn a_visitor_that_does_not_read_holds_nobody_up() needs [Box] {
+        let state = State::new();
+        let directory = files::directory();
+        let go = directory.path().join("go");
+        let script = format!("until test -e {}; do sleep 0.02; done; head -c 3000000 /dev/zero; exit 4", go.display());
+        shell(&state, "web", &[], &script);
+        let mut visitor = state.clonebox().args(["attach", "web"]).start();
+        let pid = Pid::from_raw(visitor.pid().cast_signed());
+        assert!(eventually(|| fs::read_link(format!("/proc/{pid}/fd/3")).is_ok()));
+        kill(pid, Signal::SIGSTOP).expect("it is ours");
+        fs::write(&go, "").expect("it is ours");
+        ends(&state, "web", 4);
+        kill(pid, Signal::SIGCONT).expect("it is ours");
+        visitor.end().exits_with(125).complains("clonebox: cannot stay with the box: its keeper is gone");
+    }
+
+    fn a_box_that_nobody_keeps_lets_nobody_in() needs [Box] {
+        let state = State::new();
+        let _web = state.start("web", &[]);
+        state.run(&["attach", "web"]).exits_with(125).complains("the box web has no keeper to let anybody in");
     }
 
     fn the_keeper_has_nothing_of_the_callers() needs [Box] {

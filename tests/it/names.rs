@@ -269,6 +269,28 @@ tests! {
         assert_eq!(state.files(), [""; 0]);
     }
 
+    fn of_many_threads_that_claim_one_name_at_once_one_gets_it() needs [] {
+        let state = State::new();
+        let template = clonebox::Command::new("/bin/true").name("web").prepare().expect("it is fine");
+        let registry = clonebox::Registry::at(state.path());
+        for _ in 0..100 {
+            let barrier = std::sync::Barrier::new(4);
+            let claim = || {
+                barrier.wait();
+                let claim = registry.claim(&template);
+                // Nobody lets go before all have tried.
+                barrier.wait();
+                claim.is_ok()
+            };
+            let got = thread::scope(|scope| {
+                let all = [(); 4].map(|()| scope.spawn(claim));
+                all.map(|one| one.join().expect("a thread")).into_iter().filter(|got| *got).count()
+            });
+            assert_eq!(got, 1);
+        }
+        assert_eq!(state.files(), [""; 0]);
+    }
+
     fn two_hundred_boxes_are_started_listed_and_stopped_at_once() needs [Box] {
         let state = State::new();
         let marker = marker("many");

@@ -172,6 +172,7 @@ fn until_end(options: Options, mut ready: File) -> Result<(Ended, Claim), Failur
     let mut claim = named::registry()?.claim(&template)?;
     claim.detached();
     let mut log = claim.log(options.log_bytes.unwrap_or(LOG_BYTES))?;
+    let door = claim.door()?;
     let mut child = template.spawn()?;
     claim.started(&child).inspect_err(|_| end(&mut child))?;
     privileges::drop_unneeded(template.plan().has_cgroups());
@@ -185,7 +186,9 @@ fn until_end(options: Options, mut ready: File) -> Result<(Ended, Claim), Failur
     drop(ready);
     let outcome = supervisor
         // A log on a filesystem that is full has a gap; the box goes on.
-        .keep(&mut child, |stream, bytes| drop(log.append(stream, bytes)))
+        .keep(&mut child, Some(door), |stream, bytes| {
+            let _ = log.append(stream, bytes);
+        })
         .map_err(|error| Failure::Io("wait for the box", error))?;
     let ended = Ended {
         outcome,

@@ -8,6 +8,7 @@
 //! To add one: a file with its page (`HELP`), its options (an argh struct, if it has any) and
 //! `run(words) -> Result<exit code, Failure>`; a line in [`ALL`]; a word in `help.rs`.
 
+mod attach;
 mod boxes;
 mod completion;
 mod diff;
@@ -58,6 +59,7 @@ pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(run),
     subcommand!(ps),
     subcommand!(logs),
+    subcommand!(attach),
     subcommand!(stop),
     subcommand!(kill),
     subcommand!(wait),
