@@ -3,6 +3,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -125,27 +126,6 @@ pub(crate) fn poll_for(
 
 /// How a process has ended that was waited for already, by its pidfd: since Linux 6.15.
 fn status_after(pidfd: &impl AsFd) -> Option<WaitStatus> {
-    /// The kernel's `struct pidfd_info` in its first version (`linux/pidfd.h`).
-    #[repr(C)]
-    #[derive(Default)]
-    struct PidfdInfo {
-        mask: u64,
-        cgroup: u64,
-        ids: [u32; 11],
-        exit_code: i32,
-    }
-    const _: () = assert!(size_of::<PidfdInfo>() == 64);
-    const PIDFD_GET_INFO: libc::c_ulong = 0xc040_ff0b;
-    const PIDFD_INFO_EXIT: u64 = 1 << 3;
-    let mut info = PidfdInfo {
-        mask: PIDFD_INFO_EXIT,
-        ..PidfdInfo::default()
-    };
-    let fd = pidfd.as_fd().as_raw_fd();
-    // SAFETY: the number of the call tells the kernel the size of the structure, which is ours.
-    let result = unsafe { libc::ioctl(fd, PIDFD_GET_INFO as _, &raw mut info) };
-    if result != 0 || info.mask & PIDFD_INFO_EXIT == 0 {
-        return None;
-    }
-    Some(WaitStatus::of_raw(info.exit_code))
+    let status = super::info::exit_status(pidfd).ok()??;
+    Some(WaitStatus::of_raw(status.into_raw()))
 }

@@ -13,7 +13,7 @@ use crate::support::recipe::{RECIPES, Recipe};
 use crate::support::{binary, tests};
 
 /// What the options have in common: a name, which is random otherwise.
-const NAME: [&str; 2] = ["--hostname", "traced"];
+const NAME: [&str; 2] = ["--name", "traced"];
 const PROGRAM: &str = "/bin/true";
 
 tests! {
@@ -172,6 +172,9 @@ fn compare_without_clone3(options: &[&str], describe: fn(&mut Spec)) {
     let mut spec = Spec::new(PROGRAM);
     spec.name = Some(Setting::default_of("traced".to_owned()));
     spec.tty = Setting::default_of(Tty::Auto);
+    // As many variables as the traced run has.
+    let variable = ("CLONEBOX_STATE_DIR".into(), Some("".into()));
+    spec.env.changes.push(Setting::default_of(variable));
     describe(&mut spec);
     let facts = HostFacts {
         clone3: false,
@@ -211,6 +214,8 @@ fn compare_template(recipe: &Recipe) {
 /// The calls that the command announces.
 fn explained(options: &[&str], program: &str) -> Vec<String> {
     let mut command = Command::new(binary());
+    // As many variables as the traced run has.
+    command.env("CLONEBOX_STATE_DIR", "");
     command
         .args(NAME)
         .arg("--explain=json")
@@ -246,6 +251,9 @@ fn traced(options: &[&str], program: &str, more: &[&str]) -> Vec<String> {
         .args(["-ff", "-s", "4096", "-o"])
         .arg(&prefix)
         .args(more);
+    // Other tests have boxes of this name at the same time.
+    let state = tempfile::tempdir().expect("a directory");
+    command.env("CLONEBOX_STATE_DIR", state.path().join("boxes"));
     command
         .arg(binary())
         .args(NAME)

@@ -57,8 +57,7 @@ Looking
       --explain[=json]     print the plan, do nothing
       --timings[=FILE]     print how long each step took
       --report FILE|FD     write JSON about the end of the box
-  -q, --quiet              say nothing but errors
-  -h, --help   -V, --version
+  -q, --quiet              say nothing but errors     -h, --help   -V, --version
 
 Exit code: the command's; 128+N after signal N; 127 not found; 126 not
 executable; 125 clonebox failed; 124 time is up. SIGINT or SIGTERM twice in a

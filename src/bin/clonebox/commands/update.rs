@@ -15,7 +15,7 @@ Usage: clonebox update LIMIT... NAME...
 Changes limits of boxes that run: of each box all of them, or none.
 
   -m, --memory SIZE   --memory-reservation SIZE   --memory-swap SIZE
-      --cpus N   --cpu-weight N   --cpu-shares N   --cpuset-cpus, --cpuset-mems 0-2
+      --cpus N  --cpu-weight N, --cpu-shares N  --cpuset-cpus, --cpuset-mems 0-2
       --pids-limit N   --io-weight N   --cgroup-conf FILE=VALUE
 
 They are those of clonebox --help. A box can be given another limit of a kind
