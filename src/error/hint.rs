@@ -83,6 +83,7 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         lacks(capability).then(|| format!("this process has no {}", capability_name(capability)))
     };
     match (step.call.name, errno) {
+        (_, Errno::ENOMEM) | ("execveat", Errno::E2BIG) => memory(spec),
         ("mount", Errno::EPERM) if user && !is_filtered() => host::proc::refusal(),
         ("mount", Errno::EINVAL) if host::caller::is_in_chroot() => Some(
             "this process is in a chroot, whose root is no mount: mount --bind it on itself before".to_owned(),
@@ -167,9 +168,26 @@ fn missing_parent(path: &Path) -> Option<String> {
     })
 }
 
+/// A limit of memory that is too little for the set-up, which is limited already. execve(2) says E2BIG if it
+/// gets no memory for the arguments.
+fn memory(spec: &Spec) -> Option<String> {
+    /// What docker asks for at least, and several times what we have seen needed.
+    const PLENTY: u64 = 6 << 20;
+    let limit = spec.limits.memory.as_ref()?;
+    (limit.value < PLENTY).then(|| {
+        format!(
+            "the box is set up within its limit of memory, and {} leaves too little: 6m is enough",
+            limit.origin
+        )
+    })
+}
+
 /// Why a program cannot be executed.
 pub(super) fn exec(candidate: usize, errno: Errno, plan: &Plan, spec: &Spec) -> Option<String> {
     if let Some(hint) = forbidden(candidate, errno, plan, spec) {
+        return Some(hint);
+    }
+    if let (Errno::ENOMEM | Errno::E2BIG, Some(hint)) = (errno, memory(spec)) {
         return Some(hint);
     }
     // The path is one of the root filesystem, which is not to be trusted with being looked at.

@@ -52,9 +52,11 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
     if clone_into(draft) {
         flags |= CLONE_INTO_CGROUP;
     }
-    if draft.spec.oom_score_adj.is_some() {
-        // The kernel applies a new score to every process that shares the memory, which the parent
-        // does, unless the child is one of vfork(2): __set_oom_adj in fs/proc/base.c.
+    // The kernel applies a new oom score to every process that shares the memory, which the parent does,
+    // unless the child is one of vfork(2): __set_oom_adj in fs/proc/base.c. When the memory of a cgroup is
+    // used up, it kills all of them for the one that it picks there, and never picks such a child:
+    // oom_badness in mm/oom_kill.c. The call that wants the memory fails then.
+    if draft.spec.oom_score_adj.is_some() || !draft.cgroups.groups.is_empty() {
         flags |= libc::CLONE_VFORK as u64;
     }
     CloneCall {

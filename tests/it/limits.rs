@@ -83,6 +83,31 @@ tests! {
         }
     }
 
+    fn memory_that_is_too_little_for_the_set_up_ends_nobody_else() needs [Limits] {
+        let root = crate::support::rootfs::Root::new();
+        let name = name("little");
+        let mut refused = 0;
+        for limit in ["4k", "16k", "64k", "128k", "256k", "512k"] {
+            for options in [&[][..], &["--rootfs", root.text(), "-v", &root.program()]] {
+                let words = ["--name", &name, "-m", limit];
+                let ran = run(words.iter().chain(options).chain(&["--", "/it", "__probe", "exit", "0"]));
+                // No code is that of a launcher that was killed. What the kernel can do without varies, and
+                // it may be the program that is killed, after the set-up.
+                match ran.code() {
+                    Some(125..=126) => {
+                        assert!(ran.stderr().contains(&format!("--memory {limit} leaves too little")), "{}", ran.stderr());
+                        refused += 1;
+                    }
+                    Some(137) => assert!(ran.stderr().contains("out of memory"), "{}", ran.stderr()),
+                    Some(0 | 127) => {}
+                    code => panic!("{limit}: {code:?}: {}", ran.stderr()),
+                }
+            }
+        }
+        assert!(refused > 0, "no limit was too little");
+        assert_nothing_left(&name);
+    }
+
     fn a_fork_bomb_is_held() needs [Limits] {
         let name = name("pids");
         let ran = run_probe(&["--name", &name, "--pids-limit", "12"], &["forks"]).succeeds();
