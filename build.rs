@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compiles the init (`src/init`), a static program without std, so that the library can embed it;
-//! and tells the command what commit, of what date, and target it is built from.
+//! Compiles the init (`src/init`), a static program without std, so that the library can embed it; the
+//! default seccomp profile (`src/seccomp/default.profile`), so that no start has to; and tells the command
+//! what commit, of what date, and target it is built from.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use clonebox_seccomp::{Answer, Arch, compile, default_profile, errno};
 
 /// Small, without a panic's machinery, without symbols.
 const PROFILE: [&str; 4] = [
@@ -27,6 +30,7 @@ const LINK: [&str; 7] = [
 
 fn main() {
     init();
+    seccomp();
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }
@@ -69,6 +73,39 @@ fn init() {
                 .args(LINK)
         },
     );
+}
+
+/// Two filters of the default profile, as Rust: the machine's own architecture, and with the 32-bit one.
+fn seccomp() {
+    const ENOSYS: u16 = 38;
+    let profile = default_profile().unwrap_or_else(|error| panic!("default.profile: {error}"));
+    let target = variable("CARGO_CFG_TARGET_ARCH");
+    let native =
+        Arch::named(&target).unwrap_or_else(|| panic!("{target} is no architecture of ours"));
+    let mut text = String::new();
+    for (name, arches) in [
+        ("NATIVE", vec![native]),
+        (
+            "WITH_COMPAT",
+            [native].into_iter().chain(native.compat()).collect(),
+        ),
+    ] {
+        let policies: Vec<_> = arches.iter().map(|arch| profile.policy(*arch)).collect();
+        let program = compile(&policies, Answer::always(errno(ENOSYS)))
+            .unwrap_or_else(|error| panic!("default.profile: {error}"));
+        text += &format!("static {name}: Compiled = Compiled {{ code: &[");
+        for one in &program.code {
+            text += &format!("i({}, {}, {}, {}), ", one.code, one.jt, one.jf, one.k);
+        }
+        text += "], leaves: &[";
+        for leaf in &program.leaves {
+            text += &format!("Leaf {{ at: {}, unless: {} }}, ", leaf.at, leaf.unless);
+        }
+        text += "] };\n";
+    }
+    let path = PathBuf::from(variable("OUT_DIR")).join("seccomp.rs");
+    std::fs::write(&path, text)
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }
 
 fn rustc(source: &Path, output: &Path, options: impl FnOnce(&mut Command) -> &mut Command) {

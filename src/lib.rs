@@ -52,12 +52,13 @@ pub use plan::{
     SourceKind, TemplatePlans, UserFacts, compile, compile_template,
 };
 pub use spec::{
-    Access, Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev, DeviceLimit,
-    Env, EnvFileError, Exec, HOST_NAME_MAX, Landlock, LimitParseError, Limits, Login,
+    Access, Arch, Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev,
+    DeviceLimit, Env, EnvFileError, Exec, HOST_NAME_MAX, Landlock, LimitParseError, Limits, Login,
     MAX_ARG_STRLEN, Masks, Mount, MountKind, MountParseError, Namespace, Namespaces, Origin,
     ParentDeath, PathRule, Propagation, Rate, Redirect, Resource, Rlimit, RlimitParseError, Rootfs,
-    Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
-    UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
+    Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram, Selection, Setting, Spec,
+    Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace, UserParseError, Violation,
+    Writes, parse_bytes, parse_env_file, random_name,
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, Registry};
 pub use supervise::{Attached, Child, Notice, Outcome, StepTiming, Supervisor, Written};

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::Command;
-use crate::spec::{Access, Namespace, Origin, PathRule, Setting};
+use crate::spec::{Access, Arch, Namespace, Origin, PathRule, SeccompFilter, Setting};
 
 impl Command {
     /// Lets the box use a file, or all below a directory, in this way. As soon as there is one of these,
@@ -35,6 +35,27 @@ impl Command {
     /// Chooses whether there is no box where the kernel's Landlock cannot enforce all that is asked of it.
     pub fn landlock_strict(&mut self, strict: bool) -> &mut Self {
         self.spec.landlock.strict = strict.then_some(Origin::Call("Command::landlock_strict"));
+        self
+    }
+
+    /// Chooses the filter of system calls.
+    pub fn seccomp(&mut self, filter: SeccompFilter) -> &mut Self {
+        self.spec.seccomp.filter = setting!("seccomp", filter);
+        self
+    }
+
+    /// Chooses whether the kernel logs the calls that the filter refuses.
+    pub fn seccomp_log(&mut self, log: bool) -> &mut Self {
+        self.spec.seccomp.log = log.then_some(Origin::Call("Command::seccomp_log"));
+        self
+    }
+
+    /// Filters the calls of a 32-bit architecture as those of the machine, instead of failing them all.
+    pub fn seccomp_allow_arch(&mut self, arch: Arch) -> &mut Self {
+        self.spec
+            .seccomp
+            .arches
+            .push(setting!("seccomp_allow_arch", arch));
         self
     }
 

@@ -14,7 +14,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::host;
 use crate::host::caller::{CAP_SYS_ADMIN, FILTERED, is_filtered, lacks};
 use crate::host::root::{has_security_module, is_initramfs};
-use crate::plan::{CgroupFile, Enforced, Plan, Step, quoted_bare, shown};
+use crate::plan::{CgroupFile, Enforced, Filter, Plan, Step, quoted_bare, shown};
 use crate::spec::{Access, Spec, capability_name};
 
 const CAP_SETPCAP: u8 = 8;
@@ -77,7 +77,34 @@ pub(super) fn clone(errno: Errno, plan: &Plan) -> Option<String> {
     }
 }
 
+/// A step after the one that installs the box's filter, which answers so.
+fn by_own_filter(step: &Step, errno: Errno, plan: &Plan) -> Option<String> {
+    const ERRNO: u32 = 0x0005_0000;
+    let filter = plan.seccomp.as_ref()?;
+    let mut after = plan
+        .steps
+        .iter()
+        .skip_while(|one| one.call.name != "seccomp");
+    after.next()?;
+    after.find(|one| std::ptr::eq(*one, step))?;
+    let call = step.call.lower();
+    let args = call.args.map(|arg| match arg {
+        clonebox_child::Arg::Word(word) => word as u64,
+        _ => 0,
+    });
+    let answer = filter.answer(call.number, args)?;
+    (answer == ERRNO | (errno as i32).cast_unsigned()).then(|| {
+        format!(
+            "the seccomp filter ({}) answers so: without no_new_privs it comes before this step",
+            filter.origin
+        )
+    })
+}
+
 pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Option<String> {
+    if let Some(hint) = by_own_filter(step, errno, plan) {
+        return Some(hint);
+    }
     let user = plan.clone.flags & libc::CLONE_NEWUSER as u64 != 0;
     let missing = |capability| {
         lacks(capability).then(|| format!("this process has no {}", capability_name(capability)))
@@ -100,6 +127,13 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
             Some("this kernel has no time namespaces (since Linux 5.6)".to_owned())
         }
         ("write", Errno::EPERM) if &*step.action == "set the clocks' offsets" => missing(CAP_SYS_TIME),
+        ("seccomp", Errno::ENOSYS) => Some("this kernel has no seccomp filters: --seccomp off".to_owned()),
+        ("seccomp", Errno::EACCES) if !spec.no_new_privs.value && lacks(CAP_SYS_ADMIN) => {
+            missing(CAP_SYS_ADMIN).map(|reason| format!("{reason}, which a filter needs with new privileges"))
+        }
+        ("seccomp", Errno::EINVAL) if plan.seccomp.as_ref().is_some_and(Filter::reads_scratch) => {
+            Some("the program reads scratch memory, which the kernel refuses before it was written".to_owned())
+        }
         ("close_range", Errno::ENOSYS) => Some("this kernel has no close_range(2): Linux 5.9 or later is needed".to_owned()),
         ("keyctl", Errno::EDQUOT) => Some(
             "this user has as many keys as the kernel allows: sysctl kernel.keys.maxkeys, or --keyring host".to_owned(),

@@ -46,6 +46,8 @@ pub(crate) enum Value {
     Bytes(Box<[u8]>),
     /// A structure that the kernel reads: its address, and how it is shown.
     Struct(Box<[u8]>, fn(&[u8]) -> String),
+    /// A `struct sock_fprog`, and the program that it points to.
+    Program(Box<[u8]>, Box<[u8]>),
     /// A word that is known at the launch.
     Slot(child::Slot),
     /// The address of such a word.
@@ -55,6 +57,15 @@ pub(crate) enum Value {
 }
 
 impl Value {
+    /// A program of classic BPF, as seccomp(2) takes it.
+    pub(crate) fn program(code: &[clonebox_seccomp::Instruction]) -> Self {
+        let program: Box<[u8]> = code.iter().flat_map(|one| one.to_bytes()).collect();
+        // struct sock_fprog (linux/filter.h): 16 bits, padding, the address.
+        let length = (code.len() as u64).to_ne_bytes();
+        let address = (program.as_ptr().expose_provenance() as u64).to_ne_bytes();
+        Self::Program([length, address].concat().into(), program)
+    }
+
     fn lower(&self) -> child::Arg {
         use child::Arg::{Slot, SlotAddress, Word};
         match self {
@@ -69,7 +80,9 @@ impl Value {
             Self::Flags(_, bits) => Word(*bits as usize),
             Self::Text(text) => Word(text.as_ptr().expose_provenance()),
             Self::Static(text) => Word(text.as_ptr().expose_provenance()),
-            Self::Bytes(bytes) | Self::Struct(bytes, _) => Word(bytes.as_ptr().expose_provenance()),
+            Self::Bytes(bytes) | Self::Struct(bytes, _) | Self::Program(bytes, _) => {
+                Word(bytes.as_ptr().expose_provenance())
+            }
             Self::Slot(slot) => Slot(*slot),
             Self::SlotAddress(slot) => SlotAddress(*slot),
             Self::Null => Word(0),
@@ -99,6 +112,7 @@ impl Value {
             // They may be a secret.
             Self::Bytes(_) => out.write_str("<buffer>"),
             Self::Struct(bytes, show) => out.write_str(&show(bytes)),
+            Self::Program(_, code) => write!(out, "{{len={}, filter=<filter>}}", code.len() / 8),
             Self::Slot(slot) => exec.show_slot(*slot, out),
             Self::SlotAddress(slot) => write!(out, "[{}]", slot::name(*slot)),
             Self::Null => out.write_str("NULL"),

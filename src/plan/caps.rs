@@ -11,7 +11,7 @@ const VERSION_3: u32 = 0x2008_0522;
 
 /// What the program may have: what it was given, as far as the caller has it. In a new user
 /// namespace the child starts with everything.
-fn kept(draft: &Draft<'_>) -> CapabilitySet {
+pub(super) fn kept(draft: &Draft<'_>) -> CapabilitySet {
     let all = CapabilitySet(u64::MAX >> (63 - draft.facts.last_cap.min(63)));
     let limit = if draft.userns.is_some() {
         all

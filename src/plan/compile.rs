@@ -26,7 +26,9 @@
 //! 13. Bounding set (needs CAP_SETPCAP), ids (need CAP_SETUID), capabilities, ambient set. *Must
 //!     not* precede anything above: the set-up needs what is dropped here.
 //! 14. The parent-death signal again if ids have changed: the kernel clears it then.
-//! 15. no_new_privs, dispositions, the signal mask, execve(2).
+//! 15. no_new_privs, dispositions, the signal mask. Then the seccomp filter, which needs no_new_privs: what
+//!     comes after it, it must allow. A box without no_new_privs gets it before 13, by CAP_SYS_ADMIN.
+//! 16. execve(2).
 
 use std::path::PathBuf;
 
@@ -38,7 +40,8 @@ use super::facts::HostFacts;
 use super::step::{Plan, Step, Steps, Terminal};
 use super::{
     caps, cgroup, death, dev, fd, keyring, landlock, mount, namespaces, nested, net, no_new_privs,
-    priority, proc, rlimit, rootfs, signal, sysfs, template, time, tty, user, userns, uts, workdir,
+    priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template, time, tty, user, userns, uts,
+    workdir,
 };
 use crate::spec::{Spec, Violation};
 
@@ -94,6 +97,7 @@ pub(crate) fn compile_kind(
         exec: Exec::none(),
         cgroups: Cgroups::default(),
         landlock: None,
+        seccomp: None,
         missed: Vec::new(),
         terminal: Terminal::None,
         hands_over: true,
@@ -113,6 +117,7 @@ pub(crate) fn compile_kind(
         exec,
         cgroups: draft.cgroups.clone(),
         landlock: draft.landlock,
+        seccomp: draft.seccomp.clone(),
         missed: draft.missed.clone(),
         terminal: draft.terminal,
         hands_over: draft.terminal_inside(),
@@ -158,6 +163,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Option<Vec<Step>>, Vec<Step>, Vec<P
     fd::standard(draft, &mut steps);
     fd::close(draft, &mut steps);
     workdir::enter(draft, &mut steps);
+    seccomp::install_early(draft, &mut steps);
     caps::bounding(draft, &mut steps);
     user::set(draft, &mut steps);
     caps::set(draft, &mut steps);
@@ -165,6 +171,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Option<Vec<Step>>, Vec<Step>, Vec<P
     no_new_privs::set(draft, &mut steps);
     signal::dispositions(draft, &mut steps);
     signal::mask(&mut steps);
+    seccomp::install_last(draft, &mut steps);
     exec::steps(draft, exec, &mut steps);
     steps.finish()
 }

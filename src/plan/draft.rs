@@ -4,6 +4,7 @@
 use super::access::{self, Enforced};
 use super::cgroup::{self, Cgroups};
 use super::facts::HostFacts;
+use super::seccomp::{self, Filter};
 use super::step::{Role, Terminal};
 use super::template::{self, Split};
 use super::{fd, nested, tty, user};
@@ -52,6 +53,7 @@ pub(super) struct Draft<'a> {
     /// What is made once, if the plan is a template's and something is.
     pub(super) split: Option<Split>,
     kind: Kind,
+    pub(super) seccomp: Option<Filter>,
     /// Who the program runs as, if somebody asked for it.
     pub(super) user: Option<Setting<User>>,
 }
@@ -72,7 +74,7 @@ impl<'a> Draft<'a> {
         let (cgroups, mut missed) = cgroup::decide(spec, facts)?;
         let (landlock, more) = access::decide(spec, facts)?;
         missed.extend(more);
-        let draft = Self {
+        let mut draft = Self {
             split: if kind.mounts_once {
                 template::decide(spec, facts, userns)
             } else {
@@ -83,6 +85,7 @@ impl<'a> Draft<'a> {
             cgroups,
             landlock,
             missed,
+            seccomp: None,
             spec,
             facts,
             numbers: fd::Numbers::new(spec, facts, kind),
@@ -94,6 +97,7 @@ impl<'a> Draft<'a> {
             terminal,
             on_terminal,
         };
+        draft.seccomp = seccomp::decide(&draft)?;
         nested::check(&draft)?;
         Ok(draft)
     }

@@ -34,6 +34,7 @@ mod priority;
 mod proc;
 mod rlimit;
 mod rootfs;
+mod seccomp;
 mod signal;
 mod sysfs;
 mod template;
@@ -59,5 +60,6 @@ pub(crate) use cgroup::{
 };
 pub(crate) use exec::Words;
 pub(crate) use landlock::DEVICES;
+pub(crate) use seccomp::Filter;
 pub(crate) use signal::name as signal_name;
 pub(crate) use step::{Role, Step, Terminal, slot};

@@ -13,6 +13,7 @@ use super::call::Call;
 use super::cgroup::Cgroups;
 use super::exec::Exec;
 use super::fd::Numbers;
+use super::seccomp::Filter;
 use crate::spec::{Origin, ParentDeath, Violation};
 
 /// Words that a launch fills in before the clone, or the child from an earlier step.
@@ -244,6 +245,7 @@ pub struct Plan {
     pub(crate) name: String,
     pub(crate) clone: CloneCall,
     pub(crate) cgroups: Cgroups,
+    pub(crate) seccomp: Option<Filter>,
     pub(crate) landlock: Option<Enforced>,
     pub(crate) missed: Vec<Violation>,
     pub(crate) steps: Vec<Step>,
@@ -300,6 +302,13 @@ impl Plan {
     /// Landlock does not know.
     pub fn missed(&self) -> &[Violation] {
         &self.missed
+    }
+
+    /// The program of the box's filter of system calls, if it has one: an array of `struct sock_filter`, as
+    /// `--seccomp FILE.bpf` and [`SeccompFilter::from_program`](crate::SeccompFilter::from_program) take it.
+    pub fn seccomp_program(&self) -> Option<Vec<u8>> {
+        let filter = self.seccomp.as_ref()?;
+        Some(filter.code.iter().flat_map(|one| one.to_bytes()).collect())
     }
 
     /// What Landlock restricts; nothing if nobody asked for it.

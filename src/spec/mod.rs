@@ -17,6 +17,7 @@ mod origin;
 pub(crate) mod passwd;
 mod rlimit;
 mod rootfs;
+mod seccomp;
 mod tty;
 mod user;
 mod uts;
@@ -41,6 +42,8 @@ pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError, Us
 pub use origin::{Origin, Setting};
 pub use rlimit::{Resource, Rlimit, RlimitParseError};
 pub use rootfs::{Dev, Rootfs, Writes};
+pub use seccomp::{Arch, Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram};
+pub(crate) use seccomp::{ProfileRule, When};
 pub use tty::{Redirect, Tty};
 pub use user::{Login, User, UserParseError};
 pub(crate) use uts::is_name;
@@ -97,6 +100,8 @@ pub struct Spec {
     pub stdio: [Redirect; 3],
     /// The terminal.
     pub tty: Setting<Tty>,
+    /// Which system calls the program may make.
+    pub seccomp: Seccomp,
     /// Whether execve(2) may grant no privilege any more. See PR_SET_NO_NEW_PRIVS(2const).
     pub no_new_privs: Setting<bool>,
     /// Whether the session keyring is the caller's. See session-keyring(7).
@@ -143,6 +148,7 @@ impl Spec {
             fds: Vec::new(),
             stdio: [Redirect::Inherit; 3],
             tty: Setting::default_of(Tty::None),
+            seccomp: Seccomp::default(),
             no_new_privs: Setting::default_of(true),
             keyring: Setting::default_of(Namespace::Private),
             disable_userns: None,

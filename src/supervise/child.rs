@@ -15,7 +15,7 @@ use super::ending;
 use crate::cgroup::{Cgroup, LimitsUsage, Place};
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
-use crate::plan::{Plan, Role, Terminal};
+use crate::plan::{Filter, Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
 /// A running box, or one that has ended and not been waited for.
@@ -106,6 +106,11 @@ impl Child {
     /// `None` without [`Tty::New`](crate::Tty::New), or when it was taken before.
     pub fn take_terminal(&mut self) -> Option<OwnedFd> {
         self.ptmx.take()
+    }
+
+    /// Whether the box's filter of system calls ends processes.
+    pub(super) fn has_deadly_filter(&self) -> bool {
+        self.plan.seccomp.as_ref().is_some_and(Filter::kills)
     }
 
     pub(super) fn terminal(&self) -> Terminal {

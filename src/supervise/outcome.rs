@@ -23,6 +23,8 @@ pub struct Outcome {
     pub usage: Usage,
     /// What has been counted for its limits, if it had any.
     pub limits: Option<LimitsUsage>,
+    /// The box has a seccomp filter that ends whoever makes a call that it forbids.
+    pub deadly_filter: bool,
 }
 
 impl Outcome {
@@ -38,7 +40,7 @@ impl Outcome {
 
     /// The outcome for a program: an object with `exit_code` (as [`exit_code`](Self::exit_code)),
     /// `signal` (a number or null), `timed_out`, `wall_s`, `user_s`, `system_s` (seconds) and
-    /// `max_rss_bytes`; with limits also `limits`, an object with `oom_killed`, `memory_peak_bytes`,
+    /// `max_rss_bytes`; `seccomp_killed`, which is true, if the seccomp filter has ended it; with limits also `limits`, an object with `oom_killed`, `memory_peak_bytes`,
     /// `cpu_s`, `throttled`, `throttled_s` and `pids_peak`, each null where the kernel has not counted it.
     pub fn to_json(&self) -> Value {
         let mut report = json!({
@@ -50,6 +52,9 @@ impl Outcome {
             "system_s": self.usage.system.as_secs_f64(),
             "max_rss_bytes": self.usage.max_rss_bytes,
         });
+        if self.is_killed_by_filter() {
+            report["seccomp_killed"] = true.into();
+        }
         if let Some(limits) = self.limits {
             report["limits"] = json!({
                 "oom_killed": limits.oom_killed,
@@ -61,6 +66,12 @@ impl Outcome {
             });
         }
         report
+    }
+
+    /// Whether its program was ended by SIGSYS, in a box whose seccomp filter does that. Which call it was, only
+    /// the program itself is told.
+    pub fn is_killed_by_filter(&self) -> bool {
+        self.deadly_filter && self.status.signal() == Some(libc::SIGSYS)
     }
 
     /// Whether its program was killed because the memory of the box was used up.
@@ -91,6 +102,7 @@ mod tests {
             wall: Duration::ZERO,
             usage: Usage::default(),
             limits: None,
+            deadly_filter: false,
         }
         .exit_code()
     }

@@ -138,6 +138,7 @@ impl Supervisor {
             wall,
             usage: child.usage().unwrap_or_default(),
             limits: child.limits_usage(),
+            deadly_filter: child.has_deadly_filter(),
         })
     }
 }

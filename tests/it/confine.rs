@@ -74,8 +74,8 @@ tests! {
     }
 
     fn user_namespaces_can_be_made_inside_unless_that_is_turned_off() needs [Userns] {
-        run_probe(&["--userns", "auto"], &["nest"]).succeeds().prints("fine\n");
-        run_probe(&["--userns", "auto", "--disable-userns"], &["nest"]).succeeds().prints("ENOSPC\n");
+        run_probe(&["--userns", "auto", "--seccomp", "off"], &["nest"]).succeeds().prints("fine\n");
+        run_probe(&["--userns", "auto", "--disable-userns", "--seccomp", "off"], &["nest"]).succeeds().prints("ENOSPC\n");
         let file = "/proc/sys/user/max_user_namespaces";
         run_probe(&["--userns", "auto", "--disable-userns"], &["cat", file]).succeeds().prints("0\n");
         run_probe(&["--userns", "auto", "--disable-userns"], &["try", file]).succeeds().prints("EACCES\n");
@@ -85,8 +85,8 @@ tests! {
 
     fn they_can_be_turned_off_in_a_root_filesystem() needs [Userns, Execveat] {
         let root = Root::new();
-        root.run(&["--userns", "auto"], &["nest"]).succeeds().prints("fine\n");
-        root.run(&["--userns", "auto", "--disable-userns"], &["nest"]).succeeds().prints("ENOSPC\n");
+        root.run(&["--userns", "auto", "--seccomp", "off"], &["nest"]).succeeds().prints("fine\n");
+        root.run(&["--userns", "auto", "--disable-userns", "--seccomp", "off"], &["nest"]).succeeds().prints("ENOSPC\n");
     }
 
     fn they_are_not_turned_off_where_that_would_not_hold() needs [Userns] {

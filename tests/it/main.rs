@@ -34,6 +34,7 @@ mod process;
 mod readme;
 mod report;
 mod rootfs;
+mod seccomp;
 mod signals;
 mod template;
 mod timeout;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         readme::tests(),
         report::tests(),
         rootfs::tests(),
+        seccomp::tests(),
         signals::tests(),
         template::tests(),
         timeout::tests(),

@@ -49,6 +49,14 @@ tests! {
         compare(&["--time-offset", "1"]);
     }
 
+    fn a_box_with_a_filter_does_what_explain_says() needs [Box, Seccomp, Strace, Clone3] {
+        compare(&["--seccomp", "default", "--seccomp-log"]);
+    }
+
+    fn a_box_with_a_filter_and_new_privileges_does_what_explain_says() needs [Box, Seccomp, Strace, Clone3] {
+        compare(&["--seccomp", "default", "--allow-new-privs", "--init"]);
+    }
+
     fn a_box_on_a_new_terminal_does_what_explain_says() needs [Box, Ptmx, Strace, Clone3] {
         compare(&["--tty", "new"]);
     }
@@ -358,6 +366,7 @@ fn fits(made: &str, announced: &str) -> bool {
             .and_then(|text| Some(text.find('"')? + 2)),
         "address" => made.find(' '),
         "struct" => closing_brace(made),
+        "filter" => made.find('}'),
         _ => made.find(|c: char| !c.is_ascii_digit()),
     };
     match end {

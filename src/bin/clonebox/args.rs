@@ -174,6 +174,15 @@ pub(crate) struct Args {
     /// capability to drop
     #[argh(option)]
     pub(crate) cap_drop: Vec<String>,
+    /// filter of system calls
+    #[argh(option)]
+    pub(crate) seccomp: Option<String>,
+    /// log refused system calls
+    #[argh(switch)]
+    pub(crate) seccomp_log: bool,
+    /// filter programs of another architecture as well
+    #[argh(option)]
+    pub(crate) seccomp_allow_arch: Option<String>,
     /// let execve grant privileges
     #[argh(switch)]
     pub(crate) allow_new_privs: bool,

@@ -7,11 +7,13 @@ use clonebox::{Access, Landlock, Namespace, Origin, PathRule, Setting, Spec};
 
 use crate::args::Args;
 use crate::convert::{optional, repeated};
+use crate::seccomp;
 use crate::usage::UsageError;
 
 /// Reads the options.
 pub(crate) fn confine(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     spec.landlock = landlock(args)?;
+    seccomp::options(spec, args)?;
     let keyring = optional("--keyring", args.keyring.as_deref(), |word| match word {
         "private" => Ok(Namespace::Private),
         "host" => Ok(Namespace::Host),
@@ -72,6 +74,9 @@ fn security(spec: &mut Spec, word: &str, origin: &Origin) -> Result<(), String> 
             "clonebox sets no {}; the box has the caller's",
             if name == "label" { "SELinux label" } else { "AppArmor profile" }
         )),
+        ("seccomp", Some("unconfined")) => seccomp::chosen(spec, "off", origin),
+        ("seccomp", Some("builtin")) => seccomp::chosen(spec, "default", origin),
+        ("seccomp", Some(file)) => seccomp::chosen(spec, file, origin),
         ("systempaths", Some("unconfined")) => unmask(spec, "ALL", origin),
         ("systempaths", Some(_)) => Err("expected unconfined".to_owned()),
         ("unmask", Some(paths)) => unmask(spec, paths, origin),
@@ -81,7 +86,7 @@ fn security(spec: &mut Spec, word: &str, origin: &Origin) -> Result<(), String> 
         }
         _ => Err(
             "expected no-new-privileges[=false], systempaths=unconfined, mask=PATH, unmask=PATH|ALL, \
-             apparmor=unconfined or label=disable"
+             seccomp=unconfined|FILE, apparmor=unconfined or label=disable"
                 .to_owned(),
         ),
     }

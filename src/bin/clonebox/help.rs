@@ -42,12 +42,12 @@ Namespaces
       --time-offset SECONDS   (or monotonic=SECONDS,boottime=SECONDS)
 Privileges
       --cap-add CAP   --cap-drop CAP   change the 11 that are kept; ALL, NONE
-      --allow-new-privs    let set-user-id programs have their effect
+      --allow-new-privs   (set-user-id works)   --disable-userns   (inside)
       --ll-ro, --ll-exec, --ll-rw PATH   the only files to read; to execute too;
                            to write (Landlock); --ll-strict: fail if in part
-      --ll-connect, --ll-bind PORT       the only TCP ports
-      --disable-userns     no user namespaces inside   --keyring private|host
-      --security-opt WORD  docker's, as systempaths=unconfined
+      --ll-connect, --ll-bind PORT   the only TCP ports   --keyring private|host
+      --seccomp default|off|FILE (.bpf)   --seccomp-log
+      --seccomp-allow-arch x86|arm   --security-opt WORD   docker's words
 Life
       --timeout TIME       kill the box after TIME (10, 1.5s, 200ms, 2m, 1h)
       --start-timeout TIME give up if the program is not executed by then

@@ -32,6 +32,7 @@ mod privileges;
 mod reference;
 mod render;
 mod report;
+mod seccomp;
 mod suggest;
 mod table;
 mod usage;
@@ -221,6 +222,7 @@ fn start(
         })
         .map_err(|error| Failure::Io("wait for the box", error))?;
     render::out_of_memory(&outcome);
+    render::killed_by_filter(&outcome);
     if let Some(mut claim) = claim {
         // Who waits for it is told how it has ended; if that fails, only that.
         let _ = claim.ended(&outcome);

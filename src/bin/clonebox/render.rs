@@ -78,6 +78,13 @@ pub(crate) fn out_of_memory(outcome: &Outcome) {
     ));
 }
 
+/// Why a box has ended that made a forbidden call.
+pub(crate) fn killed_by_filter(outcome: &Outcome) {
+    if outcome.is_killed_by_filter() {
+        say("killed by SIGSYS: a system call that the seccomp filter forbids");
+    }
+}
+
 /// A table of how long each step took.
 pub(crate) fn timings(steps: &[StepTiming]) -> String {
     let mut table = String::new();

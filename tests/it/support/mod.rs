@@ -5,6 +5,7 @@ mod aside;
 pub(crate) mod clonebox;
 mod confined;
 pub(crate) mod files;
+mod filtered;
 pub(crate) mod harness;
 mod inside;
 pub(crate) mod need;

@@ -30,6 +30,8 @@ pub(crate) enum Need {
     Ptmx,
     /// Seccomp filters can be installed.
     Seccomp,
+    /// The system's python3 with the bindings of libseccomp.
+    Libseccomp,
     /// The kernel has clone3(2) and it is not filtered.
     Clone3,
     /// Memory, processors and processes can be limited.
@@ -80,6 +82,7 @@ const ALL: [(Need, &str); 26] = [
     (Need::Userns, "userns"),
     (Need::Ptmx, "ptmx"),
     (Need::Seccomp, "seccomp"),
+    (Need::Libseccomp, "libseccomp"),
     (Need::Clone3, "clone3"),
     (Need::Limits, "limits"),
     (Need::Execveat, "execveat"),
@@ -161,6 +164,16 @@ impl Need {
                 when(
                     actions.contains("errno") && actions.contains("user_notif"),
                     "the kernel has no seccomp filters",
+                )
+            }
+            Self::Libseccomp => {
+                let status = Command::new("/usr/bin/python3")
+                    .args(["-c", "import seccomp"])
+                    .stderr(Stdio::null())
+                    .status();
+                when(
+                    status.is_ok_and(|status| status.success()),
+                    "python3-seccomp is missing",
                 )
             }
             Self::Clone3 => {

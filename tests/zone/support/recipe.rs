@@ -8,8 +8,8 @@ use std::thread;
 
 use clonebox::{
     Access, Command, Hierarchy, HostFacts, Mount, MountFacts, Namespace, Origin, ParentDeath,
-    PathFacts, PathRule, Plan, Redirect, Resource, Rlimit, Rootfs, Setting, SourceKind, Spec,
-    Stdio, Template,
+    PathFacts, PathRule, Plan, Redirect, Resource, Rlimit, Rootfs, SeccompFilter, Setting,
+    SourceKind, Spec, Stdio, Template,
     TemplateMounts::{self, EachLaunch, Once},
     TimeOffset, Tty, User, UserNamespace, Writes,
 };
@@ -21,7 +21,7 @@ use super::need::Need::{self, Box, Landlock, Limits, Ptmx, Root, Seccomp, TimeNa
 use super::program::Program;
 
 /// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
-pub(crate) const CALLS: [&str; 52] = [
+pub(crate) const CALLS: [&str; 53] = [
     "capset",
     "chdir",
     "close",
@@ -57,6 +57,7 @@ pub(crate) const CALLS: [&str; 52] = [
     "prlimit64",
     "rt_sigaction",
     "rt_sigprocmask",
+    "seccomp",
     "sendmsg",
     "setgroups",
     "sethostname",
@@ -97,7 +98,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 21] = [
+pub(crate) static RECIPES: [Recipe; 22] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -111,6 +112,17 @@ pub(crate) static RECIPES: [Recipe; 21] = [
         needs: &[Box],
         situation: |_| pass_a_descriptor(),
         spec: |spec, _| many_settings(spec),
+        facts: as_it_is,
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_with_a_filter",
+        needs: &[Box, Seccomp],
+        situation: nothing,
+        spec: |spec, _| {
+            spec.seccomp.filter = asked(SeccompFilter::Default);
+            spec.seccomp.log = Some(origin());
+        },
         facts: as_it_is,
         mounts: EachLaunch,
     },

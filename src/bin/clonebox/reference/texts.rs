@@ -274,6 +274,21 @@ pub(super) const ALL: &[Text] = &[
         "Drops one of the eleven capabilities, or ALL. May be repeated.",
     ),
     text(
+        "--seccomp",
+        "FILE",
+        "Chooses the filter of system calls: default, the one that boxes with a user namespace or a root filesystem have anyway; off, none; or a file, which is a BPF program if its name ends with .bpf, and otherwise a profile in JSON as of OCI or docker. See seccomp(2).",
+    ),
+    text(
+        "--seccomp-log",
+        "",
+        "Has the kernel log the calls that the filter refuses.",
+    ),
+    text(
+        "--seccomp-allow-arch",
+        "x86|arm",
+        "Filters programs of the machine's 32-bit architecture as others. Without it every call of theirs fails.",
+    ),
+    text(
         "--allow-new-privs",
         "",
         "Lets execve grant privileges, so that set-user-id programs have their effect.",
@@ -321,7 +336,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--security-opt",
         "WORD",
-        "Takes docker's words: no-new-privileges[=false], systempaths=unconfined, mask=PATH, unmask=PATH or ALL, apparmor=unconfined, label=disable. May be repeated.",
+        "Takes docker's words: no-new-privileges[=false], systempaths=unconfined, mask=PATH, unmask=PATH or ALL, seccomp=unconfined or FILE, apparmor=unconfined, label=disable. May be repeated.",
     ),
     text("--survive", "", "Lets the box live on when clonebox dies."),
     text(
