@@ -43,7 +43,8 @@ pub(super) fn read(text: &[u8]) -> Result<SeccompProfile> {
     }
     let mut rules = Vec::new();
     for (index, rule) in list(&profile, "syscalls")?.iter().enumerate() {
-        let told = self::rule(rule).map_err(|reason| format!("syscalls[{index}]: {reason}"))?;
+        let told =
+            self::rule(rule, default).map_err(|reason| format!("syscalls[{index}]: {reason}"))?;
         // As with runc: what is the default anyway makes no rule of its own.
         rules.extend(told.filter(|rule| rule.word != default));
     }
@@ -74,7 +75,7 @@ fn arches(profile: &Value) -> Result<Vec<Arch>> {
         .collect())
 }
 
-fn rule(rule: &Value) -> Result<Option<ProfileRule>> {
+fn rule(rule: &Value, default: u32) -> Result<Option<ProfileRule>> {
     let word = action(rule, "action", "errnoRet")?;
     let mut names = Vec::new();
     let single = rule.get("name").filter(|name| !name.is_null());
@@ -82,8 +83,9 @@ fn rule(rule: &Value) -> Result<Option<ProfileRule>> {
         let name = name.as_str().ok_or("a name is a string")?;
         if is_known(name) {
             names.push(name.to_owned());
-        } else if word != ALLOW && word != LOG {
-            // A call that stays allowed because its name is misspelt is a hole.
+        } else if !is_made(word) && is_made(default) {
+            // A call that stays allowed because its name is misspelt is a hole. Where others are refused anyway
+            // it is one of another architecture: podman's profile has swapcontext of PowerPC.
             let near = nearest(|known| strsim::osa_distance(known, name), 2);
             let near = near.map_or(String::new(), |near| format!("; {near} is near"));
             return Err(format!("there is no system call {name:?}{near}"));
@@ -115,6 +117,10 @@ fn rule(rule: &Value) -> Result<Option<ProfileRule>> {
         includes: when(includes)?,
         excludes: when(rule.get("excludes").unwrap_or(&Value::Null))?,
     }))
+}
+
+fn is_made(word: u32) -> bool {
+    word == ALLOW || word == LOG
 }
 
 /// There is no test for the kernel's version: one that clonebox runs on is 5.10 at least.
@@ -248,6 +254,16 @@ mod tests {
             &with(r#"{"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}"#),
             "syscalls[0]: SCMP_ACT_NOTIFY: nobody is told of system calls here",
         );
+    }
+
+    #[test]
+    fn a_call_of_another_architecture_may_be_refused_where_all_others_are() {
+        let profile = read(
+            br#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
+                "syscalls": [{"names": ["swapcontext", "mount"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]}"#,
+        )
+        .unwrap();
+        assert_eq!(profile.rules[0].names, ["mount"]);
     }
 
     #[test]
