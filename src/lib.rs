@@ -61,7 +61,9 @@ pub use spec::{
     Writes, parse_bytes, parse_env_file, random_name,
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, Registry};
-pub use supervise::{Attached, Child, Notice, Outcome, StepTiming, Supervisor, Written};
+pub use supervise::{
+    Attached, Child, Notice, Outcome, RefusedCall, StepTiming, Supervisor, Written,
+};
 
 /// Whether the examples of this documentation can start a box here.
 #[doc(hidden)]

@@ -50,6 +50,14 @@ impl Command {
         self
     }
 
+    /// Chooses whether the calls that the filter refuses are made nevertheless, and noted:
+    /// [`Child::refused`](crate::Child::refused). Each waits until somebody waits for the box. It is for
+    /// writing a profile: such a box is not confined.
+    pub fn seccomp_trace(&mut self, trace: bool) -> &mut Self {
+        self.spec.seccomp.trace = trace.then_some(Origin::Call("Command::seccomp_trace"));
+        self
+    }
+
     /// Filters the calls of a 32-bit architecture as those of the machine, instead of failing them all.
     pub fn seccomp_allow_arch(&mut self, arch: Arch) -> &mut Self {
         self.spec

@@ -128,6 +128,11 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         }
         ("write", Errno::EPERM) if &*step.action == "set the clocks' offsets" => missing(CAP_SYS_TIME),
         ("seccomp", Errno::ENOSYS) => Some("this kernel has no seccomp filters: --seccomp off".to_owned()),
+        // The only reason for it: seccomp(2).
+        ("seccomp", Errno::EBUSY) => Some(
+            "a filter above this process has a listener (of a container, or of another trace), and the kernel takes one only"
+                .to_owned(),
+        ),
         ("seccomp", Errno::EACCES) if !spec.no_new_privs.value && lacks(CAP_SYS_ADMIN) => {
             missing(CAP_SYS_ADMIN).map(|reason| format!("{reason}, which a filter needs with new privileges"))
         }

@@ -9,16 +9,18 @@ use std::time::{Duration, Instant};
 use clonebox_child::{self as child, CloneArgs, Entry, Shared, Slot};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::pty::Winsize;
 
 use super::handover::Handover;
 use super::init::InitReport;
 use super::memory::Memory;
 use super::outcome::{Failure, Timings};
-use super::pty::Pty;
+use super::pty::{self, KernelTermios, Pty};
 use super::signals::AllBlocked;
 use super::{spawner, wait};
 use crate::cgroup::Cgroup;
 use crate::pidfd::{self, kill, wait_for};
+use crate::plan::slot::Door;
 use crate::plan::{Plan, Role, Terminal, slot};
 use crate::spec::ParentDeath;
 
@@ -50,8 +52,12 @@ pub(super) struct Frame {
     pub(super) plan: Arc<Plan>,
     memory: Memory,
     times: Box<[AtomicU64]>,
-    /// A descriptor that the child sends.
+    /// What the child sends: a terminal that it makes, or its mount namespace.
     handover: Option<Handover>,
+    /// The settings and the size that a terminal of its own gets.
+    settings: Option<Box<(KernelTermios, Winsize)>>,
+    /// The listener of a filter that is traced.
+    listener: Option<Handover>,
     /// The cgroup in which the child is made, on version 2.
     into_cgroup: RawFd,
     /// What the child uses, kept open until then.
@@ -65,8 +71,9 @@ struct Kept {
     count: usize,
 }
 
-/// As many as a launch has at most: streams, a terminal, the parent's, two of our program, the mounts, cgroups.
-const KEPT: usize = 3 + 1 + 1 + 3 + slot::CGROUPS.len() + 1;
+/// As many as a launch has at most: streams, a terminal, the listener's way, the parent's, two of our program, the
+/// mounts, cgroups.
+const KEPT: usize = 3 + 1 + 1 + 1 + 3 + slot::CGROUPS.len() + 1;
 
 impl Kept {
     fn push(&mut self, fd: OwnedFd) {
@@ -94,6 +101,8 @@ impl Frame {
             memory,
             times,
             handover: None,
+            settings: None,
+            listener: None,
             into_cgroup: 0,
             kept: Kept::default(),
         };
@@ -108,6 +117,9 @@ impl Frame {
                 .map_err(cannot("pass a stream"))?;
         }
         let ptmx = frame.supply_terminal().map_err(cannot("make a terminal"))?;
+        frame
+            .supply_listener()
+            .map_err(cannot("make a way for the listener"))?;
         frame
             .supply_parent()
             .map_err(cannot("open the parent's pidfd"))?;
@@ -159,10 +171,10 @@ impl Frame {
 
     fn supply_terminal(&mut self) -> nix::Result<Option<OwnedFd>> {
         if self.plan.hands_over {
-            let (mut handover, theirs) = Handover::new()?;
-            self.supply(slot::SOCKET, theirs)?;
-            handover.announce(self.shared());
-            self.handover = Some(handover);
+            self.handover = Some(self.door(slot::DOOR)?);
+            if self.plan.terminal == Terminal::New {
+                self.supply_settings();
+            }
             return Ok(None);
         }
         if self.plan.terminal != Terminal::New {
@@ -171,6 +183,30 @@ impl Frame {
         let Pty { ptmx, pts } = Pty::open()?;
         self.supply(slot::PTS, pts)?;
         Ok(Some(ptmx))
+    }
+
+    fn supply_settings(&mut self) {
+        let settings = Box::new(pty::settings());
+        let address = (&raw const settings.0).expose_provenance();
+        self.shared().set_slot(slot::SETTINGS, address);
+        let address = (&raw const settings.1).expose_provenance();
+        self.shared().set_slot(slot::SIZE, address);
+        self.settings = Some(settings);
+    }
+
+    fn supply_listener(&mut self) -> nix::Result<()> {
+        if self.plan.is_traced() {
+            self.listener = Some(self.door(slot::LISTENER_DOOR)?);
+        }
+        Ok(())
+    }
+
+    /// A way for a descriptor that the child makes.
+    fn door(&mut self, door: Door) -> nix::Result<Handover> {
+        let (mut handover, theirs) = Handover::new()?;
+        self.supply(door.socket, theirs)?;
+        handover.announce(door, self.shared());
+        Ok(handover)
     }
 
     fn supply_parent(&mut self) -> nix::Result<()> {
@@ -287,6 +323,11 @@ impl Frame {
     /// What the child has sent: the other end of a terminal that it has made, or its mount namespace.
     pub(super) fn receive(&mut self) -> nix::Result<Option<OwnedFd>> {
         self.handover.take().map(Handover::receive).transpose()
+    }
+
+    /// The listener of a filter that is traced.
+    pub(super) fn receive_listener(&mut self) -> nix::Result<Option<OwnedFd>> {
+        self.listener.take().map(Handover::receive).transpose()
     }
 
     /// Closes what only the child needed. It has left the shared memory.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A terminal that the child makes in a devpts of the box's own, and sends through a socket: unix(7).
+//! A descriptor that the child makes, and sends through a socket: unix(7). The terminal in a devpts of the
+//! box's own, the listener of a filter that is traced.
 //!
 //! The child makes one sendmsg(2), so everything that it reads lies ready here. Only the number of the
 //! descriptor is the child's: it stands in a slot, behind two others that make a `struct cmsghdr` of it.
@@ -10,13 +11,11 @@ use std::ptr;
 
 use clonebox_child::Shared;
 use nix::errno::Errno;
-use nix::pty::Winsize;
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
 };
 
-use super::pty::{self, KernelTermios};
-use crate::plan::slot;
+use crate::plan::slot::Door;
 
 /// The parent's end of the socket, and what the child reads.
 #[derive(Debug)]
@@ -30,8 +29,6 @@ struct Message {
     header: libc::msghdr,
     data: libc::iovec,
     byte: u8,
-    settings: KernelTermios,
-    size: Winsize,
 }
 
 /// Bytes of a `struct cmsghdr` with one descriptor: without, and with its padding (cmsg(3)).
@@ -47,7 +44,6 @@ impl Handover {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
-        let (settings, size) = pty::settings();
         let message = Box::new(Message {
             // SAFETY: numbers and addresses, for all of which 0 is a value.
             header: unsafe { std::mem::zeroed() },
@@ -56,15 +52,13 @@ impl Handover {
                 iov_len: 1,
             },
             byte: 0,
-            settings,
-            size,
         });
         Ok((Self { socket, message }, theirs))
     }
 
     /// Tells the child where everything is.
-    pub(super) fn announce(&mut self, shared: &Shared) {
-        let [length, kind] = slot::CONTROL;
+    pub(super) fn announce(&mut self, door: Door, shared: &Shared) {
+        let [length, kind] = door.control;
         let message = &mut *self.message;
         message.data.iov_base = (&raw mut message.byte).cast();
         message.header.msg_iov = &raw mut message.data;
@@ -72,21 +66,12 @@ impl Handover {
         message.header.msg_control = ptr::with_exposed_provenance_mut(shared.slot_address(length));
         message.header.msg_controllen = CONTROL_SPACE as _;
         let level_and_type = libc::SOL_SOCKET as usize | (libc::SCM_RIGHTS as usize) << 32;
-        for (slot, word) in [
-            (length, CONTROL_LEN),
-            (kind, level_and_type),
-            (
-                slot::MESSAGE,
-                (&raw const message.header).expose_provenance(),
-            ),
-            (
-                slot::SETTINGS,
-                (&raw const message.settings).expose_provenance(),
-            ),
-            (slot::SIZE, (&raw const message.size).expose_provenance()),
-        ] {
-            shared.set_slot(slot, word);
-        }
+        shared.set_slot(length, CONTROL_LEN);
+        shared.set_slot(kind, level_and_type);
+        shared.set_slot(
+            door.message,
+            (&raw const message.header).expose_provenance(),
+        );
     }
 
     /// What the child has sent, when it has left: nothing is waited for.

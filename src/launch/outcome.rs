@@ -17,6 +17,8 @@ pub(crate) struct Started {
     pub(crate) pidfd: OwnedFd,
     /// The other end of the box's terminal, or whatever else the child has sent.
     pub(crate) ptmx: Option<OwnedFd>,
+    /// The listener of a seccomp filter that is traced.
+    pub(crate) listener: Option<OwnedFd>,
     pub(crate) init: Option<InitReport>,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) timings: Option<Timings>,

@@ -47,6 +47,7 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
     let failure = failure(&frame, &pidfd);
     let timings = frame.timings(began);
     let received = frame.receive();
+    let listener = frame.receive_listener();
     frame.finish();
     if let Some(failure) = failure {
         return Err(failure);
@@ -58,6 +59,10 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
             return Err(Failure::Parent("receive what the child has made", errno));
         }
     };
+    let listener = listener.map_err(|errno| {
+        end(&pidfd);
+        Failure::Parent("receive the listener of the seccomp filter", errno)
+    })?;
     if plan.time_namespace && !in_own_time_namespace(pid) {
         end(&pidfd);
         return Err(Failure::TimeNamespace);
@@ -75,6 +80,7 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
         pid,
         pidfd,
         ptmx,
+        listener,
         init,
         cgroup,
         timings,

@@ -30,6 +30,8 @@ pub(crate) struct Numbers {
     pub(super) rule: Option<i32>,
     /// The null device, for the masks of /proc.
     pub(super) null: Option<i32>,
+    /// What the listener of a traced filter is sent to.
+    listener: Option<i32>,
 }
 
 impl Numbers {
@@ -43,6 +45,7 @@ impl Numbers {
             report: take(program),
             parent: take(old && spec.parent_death.value != ParentDeath::Survive),
             init: take(old && program),
+            listener: take(old && spec.seccomp.trace.is_some()),
             rule: take(!spec.landlock.paths.is_empty() && facts.landlock > 0),
             null: take(spec.rootfs.is_some() && spec.proc.value),
         }
@@ -56,13 +59,21 @@ impl Numbers {
             report: None,
             rule: None,
             null: None,
+            listener: None,
         }
     }
 
     /// The lowest number above those that are taken, if any is: the launch's own descriptors must be
     /// out of the way there.
     pub(crate) fn above(self) -> Option<i32> {
-        let all = [self.parent, self.init, self.report, self.rule, self.null];
+        let all = [
+            self.parent,
+            self.init,
+            self.report,
+            self.rule,
+            self.null,
+            self.listener,
+        ];
         let highest = all.into_iter().max().flatten()?;
         Some(highest + 1)
     }
@@ -93,6 +104,11 @@ pub(super) fn arrange(draft: &Draft<'_>, steps: &mut Steps) {
             "keep the parent's pidfd",
             call,
         );
+    }
+    if let Some((number, trace)) = numbers.listener.zip(draft.spec.seccomp.trace.as_ref()) {
+        let socket = slot::LISTENER_DOOR.socket;
+        let call = dup(socket, number, libc::O_CLOEXEC).save(socket);
+        steps.push(trace, "keep the way for the listener", call);
     }
     if draft.role().is_none() {
         return;
@@ -159,8 +175,10 @@ pub(super) fn close(draft: &Draft<'_>, steps: &mut Steps) {
         report,
         rule: _,
         null: _,
+        listener,
     } = draft.numbers;
-    stay.extend([parent, init, report].into_iter().flatten().map(i64::from));
+    let kept = [parent, init, report, listener];
+    stay.extend(kept.into_iter().flatten().map(i64::from));
     stay.sort_unstable();
     stay.dedup();
     let flags = if closes(draft.spec, draft.facts) {

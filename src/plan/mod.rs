@@ -39,6 +39,7 @@ mod signal;
 mod sysfs;
 mod template;
 mod time;
+mod trace;
 mod tree;
 mod tty;
 mod user;

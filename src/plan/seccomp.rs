@@ -5,14 +5,15 @@
 //! keeps.
 
 use clonebox_seccomp::{
-    ALLOW, Answer, Arch, Data, Instruction, LOG, Leaf, Profile, Section, TRACE, USER_NOTIF,
-    compile, errno, number, resolve, run,
+    Answer, Arch, Data, Instruction, Leaf, Profile, Section, TRACE, USER_NOTIF, compile, errno,
+    number, resolve, run,
 };
 
 use super::call::{Call, FlagNames, Value};
 use super::caps;
 use super::draft::Draft;
-use super::step::{Role, Steps};
+use super::step::{Role, Steps, slot};
+use super::trace;
 use crate::spec::{Origin, ProfileRule, SeccompFilter, SeccompProfile, Violation, When};
 
 /// A program that `build.rs` has compiled.
@@ -39,6 +40,10 @@ const ACTION: u32 = 0xffff_0000;
 const FLAGS: FlagNames = &[
     ("SECCOMP_FILTER_FLAG_LOG", libc::SECCOMP_FILTER_FLAG_LOG),
     (
+        "SECCOMP_FILTER_FLAG_NEW_LISTENER",
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    ),
+    (
         "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
         libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
     ),
@@ -49,10 +54,17 @@ const FLAGS: FlagNames = &[
 pub(crate) struct Filter {
     pub(crate) code: Vec<Instruction>,
     pub(crate) origin: Origin,
+    /// It refuses nothing, and tells what it would refuse.
+    pub(crate) traced: bool,
     flags: u64,
 }
 
 impl Filter {
+    /// What it does about a call.
+    pub(crate) fn judge(&self, data: &Data) -> Option<u32> {
+        run(&self.code, data)
+    }
+
     /// What it does about a call of this machine.
     pub(crate) fn answer(&self, number: usize, args: [u64; 6]) -> Option<u32> {
         let data = Data {
@@ -61,7 +73,7 @@ impl Filter {
             instruction_pointer: 0,
             args,
         };
-        run(&self.code, &data)
+        self.judge(&data)
     }
 
     /// Whether an instruction loads from scratch memory (`BPF_LD` and `BPF_LDX` of `BPF_MEM`).
@@ -72,6 +84,9 @@ impl Filter {
 
     /// Whether it ends a process for some call, by SIGSYS.
     pub(crate) fn kills(&self) -> bool {
+        if self.traced {
+            return false;
+        }
         const RET: u16 = 0x06;
         // A program that returns what it has computed is believed to.
         const RET_A: u16 = 0x16;
@@ -110,8 +125,19 @@ pub(super) fn decide(draft: &Draft<'_>) -> Result<Option<Filter>, Vec<Violation>
     let boundary = draft.userns.is_some() || draft.spec.rootfs.is_some();
     let mut flags = 0;
     let code = match &seccomp.filter.value {
-        SeccompFilter::Off => return Ok(None),
-        SeccompFilter::Auto if !boundary => return Ok(None),
+        SeccompFilter::Off => {
+            let traced = seccomp.trace.iter();
+            let reason = "there is no filter to trace";
+            let violations: Vec<_> = traced
+                .map(|trace| violation(reason.into(), trace))
+                .collect();
+            return if violations.is_empty() {
+                Ok(None)
+            } else {
+                Err(violations)
+            };
+        }
+        SeccompFilter::Auto if !boundary && seccomp.trace.is_none() => return Ok(None),
         SeccompFilter::Auto | SeccompFilter::Default => {
             let Compiled { code, leaves } = if compat.is_some() {
                 WITH_COMPAT
@@ -142,8 +168,12 @@ pub(super) fn decide(draft: &Draft<'_>) -> Result<Option<Filter>, Vec<Violation>
     if seccomp.log.is_some() {
         flags |= libc::SECCOMP_FILTER_FLAG_LOG;
     }
+    if seccomp.trace.is_some() {
+        flags |= libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    }
     let filter = Filter {
         code,
+        traced: seccomp.trace.is_some(),
         origin: origin.clone(),
         flags,
     };
@@ -154,6 +184,7 @@ pub(super) fn decide(draft: &Draft<'_>) -> Result<Option<Filter>, Vec<Violation>
     ) {
         may_start(&filter, draft.role())?;
     }
+    trace::check(draft.spec, &filter)?;
     Ok(Some(filter))
 }
 
@@ -250,7 +281,8 @@ fn may_start(filter: &Filter, role: Option<Role>) -> Result<(), Vec<Violation>> 
         let number = number(MACHINE, name).unwrap_or(u32::MAX);
         let answer = filter.answer(number as usize, [first, second, 0, 0, 0, 0]);
         let action = answer.map(|answer| answer & ACTION);
-        if !matches!(action, Some(ALLOW | LOG | TRACE | USER_NOTIF)) {
+        let others = [TRACE, USER_NOTIF].map(Some).contains(&action) && !filter.traced;
+        if !others && !answer.is_some_and(trace::is_made) {
             let reason =
                 format!("the filter forbids {name}(2), without which {what} does not start");
             violations.push(violation(reason, &filter.origin));
@@ -285,14 +317,18 @@ fn install(draft: &Draft<'_>, steps: &mut Steps) {
         "SECCOMP_SET_MODE_FILTER",
         libc::SECCOMP_SET_MODE_FILTER as usize,
     );
-    let args = [
-        mode,
-        Value::Flags(FLAGS, filter.flags),
-        Value::program(&filter.code),
-    ];
-    steps.push(
-        &filter.origin,
-        "install the seccomp filter",
-        Call::new("seccomp", libc::SYS_seccomp, args),
-    );
+    let program = if filter.traced {
+        Value::program(&trace::asking(&filter.code))
+    } else {
+        Value::program(&filter.code)
+    };
+    let args = [mode, Value::Flags(FLAGS, filter.flags), program];
+    let mut call = Call::new("seccomp", libc::SYS_seccomp, args);
+    if filter.traced {
+        call = call.save(slot::LISTENER);
+    }
+    steps.push(&filter.origin, "install the seccomp filter", call);
+    if filter.traced {
+        trace::send(draft, steps);
+    }
 }

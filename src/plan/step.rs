@@ -59,13 +59,13 @@ pub(crate) mod slot {
     pub(crate) const UMASK: Slot = Slot(21);
     /// The working directory of the caller.
     pub(crate) const CWD: Slot = Slot(23);
-    /// A `struct cmsghdr` in two words, and behind it what it carries: the ptmx of a terminal of the
-    /// box's own.
-    pub(crate) const CONTROL: [Slot; 2] = [Slot(24), Slot(25)];
+    /// The ptmx of a terminal of the box's own, and how it gets to the launch.
     pub(crate) const PTMX: Slot = Slot(26);
-    /// Where it is sent to, and the address of the `struct msghdr`.
-    pub(crate) const SOCKET: Slot = Slot(27);
-    pub(crate) const MESSAGE: Slot = Slot(28);
+    pub(crate) const DOOR: Door = Door {
+        control: [Slot(24), Slot(25)],
+        socket: Slot(27),
+        message: Slot(28),
+    };
     /// The addresses of the settings and of the size that the terminal gets.
     pub(crate) const SETTINGS: Slot = Slot(29);
     pub(crate) const SIZE: Slot = Slot(30);
@@ -82,6 +82,13 @@ pub(crate) mod slot {
         Slot(38),
         Slot(39),
     ];
+    /// The listener of a filter that is traced, and how it gets to the launch.
+    pub(crate) const LISTENER: Slot = Slot(45);
+    pub(crate) const LISTENER_DOOR: Door = Door {
+        control: [Slot(43), Slot(44)],
+        socket: Slot(46),
+        message: Slot(47),
+    };
     /// The address of the scratch memory, where the kernel writes a structure.
     pub(crate) const STRUCT: Slot = Slot(22);
     /// The mount namespace of a template.
@@ -90,6 +97,17 @@ pub(crate) mod slot {
     pub(crate) const STORE: Slot = Slot(41);
     /// The null device.
     pub(crate) const NULL: Slot = Slot(42);
+
+    /// How a descriptor that the child makes gets to the launch.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Door {
+        /// A `struct cmsghdr` in two words. The next slot has the descriptor.
+        pub(crate) control: [Slot; 2],
+        /// Where it is sent to.
+        pub(crate) socket: Slot,
+        /// The address of the `struct msghdr`.
+        pub(crate) message: Slot,
+    }
 
     /// How a slot is shown where strace(1) would print a number.
     pub(crate) fn name(slot: Slot) -> &'static str {
@@ -115,8 +133,9 @@ pub(crate) mod slot {
             NULL => "<null>",
             PTMX => "<ptmx>",
             RULES => "<rules>",
-            SOCKET => "<socket>",
-            STRUCT | MESSAGE | SETTINGS | SIZE => "<struct>",
+            LISTENER => "<listener>",
+            Slot(27 | 46) => "<socket>",
+            STRUCT | SETTINGS | SIZE | Slot(28 | 47) => "<struct>",
             Slot(0) => "<stdin>",
             Slot(1) => "<stdout>",
             Slot(2) => "<stderr>",
@@ -314,6 +333,11 @@ impl Plan {
     /// What Landlock restricts; nothing if nobody asked for it.
     pub fn landlock(&self) -> Option<Enforced> {
         self.landlock
+    }
+
+    /// Whether the box has a seccomp filter that refuses nothing and tells what it would refuse.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.seccomp.as_ref().is_some_and(|filter| filter.traced)
     }
 
     /// Whether the box's first process is PID 1 of a namespace.

@@ -199,8 +199,8 @@ pub(super) fn send(draft: &Draft<'_>, steps: &mut Steps) {
         steps.push(origin, format!("make {what} the root"), pivot);
         steps.push(origin, "leave the old root", tree::detach());
         let args = [
-            Value::Slot(slot::SOCKET),
-            Value::Slot(slot::MESSAGE),
+            Value::Slot(slot::DOOR.socket),
+            Value::Slot(slot::DOOR.message),
             Value::Name("MSG_NOSIGNAL", libc::MSG_NOSIGNAL as usize),
         ];
         let send = Call::new("sendmsg", libc::SYS_sendmsg, args);

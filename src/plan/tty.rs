@@ -118,8 +118,8 @@ pub(super) fn open_inside(draft: &Draft<'_>, steps: &mut Steps) {
     let size = Value::Slot(slot::SIZE);
     let size = ioctl(slot::PTS, "TIOCSWINSZ", libc::TIOCSWINSZ as usize, size);
     let args = [
-        Value::Slot(slot::SOCKET),
-        Value::Slot(slot::MESSAGE),
+        Value::Slot(slot::DOOR.socket),
+        Value::Slot(slot::DOOR.message),
         Value::Name("MSG_NOSIGNAL", libc::MSG_NOSIGNAL as usize),
     ];
     let send = Call::new("sendmsg", libc::SYS_sendmsg, args);

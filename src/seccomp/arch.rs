@@ -16,11 +16,12 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::X86_64, Self::Aarch64, Self::X86, Self::Arm];
+
     /// The architecture of this name: `x86_64`, `aarch64`, `x86`, `arm`.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::X86_64, Self::Aarch64, Self::X86, Self::Arm]
-            .into_iter()
-            .find(|arch| arch.name() == name)
+        Self::ALL.into_iter().find(|arch| arch.name() == name)
     }
 
     /// Its name.

@@ -17,6 +17,9 @@ pub struct Seccomp {
     pub filter: Setting<SeccompFilter>,
     /// Who asked for refused calls to be logged by the kernel (`SECCOMP_FILTER_FLAG_LOG`).
     pub log: Option<Origin>,
+    /// Who asked for the calls that the filter refuses to be made nevertheless, and noted:
+    /// [`Child::refused`](crate::Child::refused). Such a box is not confined.
+    pub trace: Option<Origin>,
     /// Architectures whose calls are filtered as the machine's own are: [`Arch::X86`] on x86-64,
     /// [`Arch::Arm`] on AArch64. Without, every one of their calls fails with `ENOSYS`.
     pub arches: Vec<Setting<Arch>>,

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
-use super::ending;
+use super::trace::{RefusedCall, Trace};
+use super::{ending, ready};
 use crate::cgroup::{Cgroup, LimitsUsage, Place};
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
@@ -33,6 +35,7 @@ pub struct Child {
     pid: u32,
     pidfd: OwnedFd,
     ptmx: Option<OwnedFd>,
+    trace: Option<Trace>,
     init: Option<InitReport>,
     cgroup: Option<Cgroup>,
     /// The mounts of the box, if they may outlive it a little.
@@ -58,6 +61,7 @@ impl Child {
             pid,
             pidfd,
             ptmx,
+            listener,
             init,
             cgroup,
             timings,
@@ -67,6 +71,7 @@ impl Child {
             stdin: None,
             stdout: None,
             stderr: None,
+            trace: listener.map(|listener| Trace::new(Arc::clone(&plan), listener)),
             plan,
             pid,
             pidfd,
@@ -204,6 +209,7 @@ impl Child {
     /// status is told nevertheless, and what the box has used is not.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
+        self.answer_until_end()?;
         loop {
             match self.poll(0) {
                 Ok(Some(status)) => return Ok(status),
@@ -219,7 +225,40 @@ impl Child {
     ///
     /// As [`wait`](Self::wait).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.answer();
         self.poll(libc::WNOHANG)
+    }
+
+    /// What a filter that is [traced](crate::Command::seccomp_trace) would have refused until now, by name;
+    /// `None` without one.
+    pub fn refused(&self) -> Option<Vec<RefusedCall>> {
+        self.trace.as_ref().map(Trace::refused)
+    }
+
+    /// Answers those whose call a traced filter would refuse.
+    pub(super) fn answer(&mut self) {
+        self.trace.iter_mut().for_each(Trace::serve);
+    }
+
+    /// Ready to read when one of them waits.
+    pub(super) fn listener(&self) -> Option<BorrowedFd<'_>> {
+        self.trace.as_ref().and_then(Trace::listener)
+    }
+
+    /// Answers them for as long as the box runs, if its filter is traced.
+    fn answer_until_end(&mut self) -> io::Result<()> {
+        while let Some(listener) = self.listener().filter(|_| self.end.is_none()) {
+            let wanted =
+                [self.as_fd(), listener].map(|fd| Some(PollFd::new(fd, PollFlags::POLLIN)));
+            let [ended, asked] = ready::wait(wanted, None)?;
+            if !asked.is_empty() {
+                self.answer();
+            }
+            if !ended.is_empty() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn poll(&mut self, options: i32) -> io::Result<Option<ExitStatus>> {
@@ -286,6 +325,10 @@ impl Child {
         drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         let (stdout, stderr) = thread::scope(|scope| {
+            if self.trace.is_some() {
+                // A box that nobody answers writes nothing. What fails here fails again below.
+                scope.spawn(|| self.answer_until_end());
+            }
             let stderr = scope.spawn(|| read_all(stderr));
             let stdout = read_all(stdout);
             (stdout, stderr.join())

@@ -127,19 +127,23 @@ impl Supervisor {
                 Some(readable(self.signals().as_fd())),
                 out.interest(both),
                 err.interest(PollFlags::POLLIN),
+                child.listener().map(readable),
                 door.socket().map(readable),
                 a,
                 b,
                 c,
                 d,
             ];
-            let [ended, signalled, on_out, on_err, knocked, heard @ ..] =
+            let [ended, signalled, on_out, on_err, asked, knocked, heard @ ..] =
                 ready::wait(wanted, deadline)?;
             if !signalled.is_empty() {
                 while let Some(signal) = self.signals().next() {
                     // A box that takes none has just ended, or has changed its user.
                     let _ = child.signal(signal as i32);
                 }
+            }
+            if !asked.is_empty() {
+                child.answer();
             }
             let mut show = |stream, bytes: &[u8]| {
                 write(stream, bytes);

@@ -16,6 +16,7 @@ mod relay;
 mod signals;
 mod supervisor;
 mod terminal;
+mod trace;
 
 pub use attach::Attached;
 pub use child::{Child, StepTiming};
@@ -23,3 +24,4 @@ pub use keep::Written;
 pub use outcome::Outcome;
 pub(crate) use outcome::exit_code;
 pub use supervisor::{Notice, Supervisor};
+pub use trace::RefusedCall;

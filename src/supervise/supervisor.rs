@@ -158,6 +158,8 @@ struct Found {
     ended: bool,
     signalled: bool,
     stopped: bool,
+    /// Somebody waits for an answer about a system call.
+    asked: bool,
     relayed: [PollFlags; 3],
 }
 
@@ -176,6 +178,9 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
                 }
             }
             self.refresh();
+            if found.asked {
+                child.answer();
+            }
             if let Some(lent) = self.lent.as_mut().filter(|_| found.stopped) {
                 lent.look_at(child);
             }
@@ -207,16 +212,18 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
             child.map(|child| readable(child.as_fd())),
             Some(readable(self.signals.as_fd())),
             self.lent.as_ref().map(|lent| readable(lent.as_fd())),
+            child.and_then(Child::listener).map(readable),
             input,
             output,
             terminal,
         ];
         let deadline = self.deadline.into_iter().chain(until).min();
-        let [ended, signalled, stopped, relayed @ ..] = ready::wait(wanted, deadline)?;
+        let [ended, signalled, stopped, asked, relayed @ ..] = ready::wait(wanted, deadline)?;
         Ok(Found {
             ended: !ended.is_empty(),
             signalled: !signalled.is_empty(),
             stopped: !stopped.is_empty(),
+            asked: !asked.is_empty(),
             relayed,
         })
     }

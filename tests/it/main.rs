@@ -39,6 +39,7 @@ mod signals;
 mod template;
 mod timeout;
 mod timings;
+mod trace;
 mod tty;
 mod usage;
 mod user;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         template::tests(),
         timeout::tests(),
         timings::tests(),
+        trace::tests(),
         tty::tests(),
         usage::tests(),
         user::tests(),

@@ -202,6 +202,9 @@ fn run_with_fault(
     let mut steps = plan.steps();
     let before: Vec<PlannedStep<'_>> = steps.by_ref().take(index).collect();
     let step = steps.next().expect("it is one of the steps");
+    if before.iter().any(|one| one.call().contains("NEW_LISTENER")) {
+        return run_refused(&step, errno, run);
+    }
     // The child makes the steps and no other call; addresses are those of another plan after a refresh.
     let alike = before.iter().filter(|one| one.number() == step.number());
     let mut to_pass = alike.count();
@@ -243,6 +246,20 @@ fn run_with_fault(
             Ok(_) => panic!("{} failed, and the box has started", step.call()),
         }
     })
+}
+
+/// The same for a step that comes after a filter with a listener: there can be one such filter only.
+fn run_refused(
+    step: &PlannedStep<'_>,
+    errno: Errno,
+    run: impl FnOnce() -> Result<Option<Child>, Error> + Send,
+) -> Error {
+    let number = step.number() as libc::c_long;
+    let launcher = move || {
+        filter::refuse(&[number], errno as i32);
+        run().expect_err("the call is refused")
+    };
+    thread::scope(|scope| scope.spawn(launcher).join()).expect("it does not panic")
 }
 
 fn missing_program() {

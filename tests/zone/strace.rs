@@ -57,6 +57,15 @@ tests! {
         compare(&["--seccomp", "default", "--allow-new-privs", "--init"]);
     }
 
+    fn a_box_whose_filter_is_traced_does_what_explain_says() needs [Box, Seccomp, Strace, Clone3] {
+        compare(&["--seccomp-trace"]);
+    }
+
+    fn a_traced_box_with_a_root_filesystem_does_what_explain_says() needs [Root, Ptmx, Seccomp, Strace, Clone3] {
+        let root = Root::new();
+        compare_in(&root, &["--rootfs", &root.path(), "--tty", "new", "--init", "--seccomp-trace"]);
+    }
+
     fn a_box_on_a_new_terminal_does_what_explain_says() needs [Box, Ptmx, Strace, Clone3] {
         compare(&["--tty", "new"]);
     }

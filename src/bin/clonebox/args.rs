@@ -180,6 +180,9 @@ pub(crate) struct Args {
     /// log refused system calls
     #[argh(switch)]
     pub(crate) seccomp_log: bool,
+    /// make refused system calls, and print them
+    #[argh(switch)]
+    pub(crate) seccomp_trace: bool,
     /// filter programs of another architecture as well
     #[argh(option)]
     pub(crate) seccomp_allow_arch: Option<String>,

@@ -98,6 +98,12 @@ fn bare(options: Options) -> Result<u8, Failure> {
         let message = "--detach=bare: nobody is there for --report and --timeout; --detach keeps a process that is";
         return Err(UsageError::new(message).into());
     }
+    if let Some(trace) = &options.spec.seccomp.trace {
+        let message = format!(
+            "{trace}: with --detach=bare nobody is there to answer; --detach keeps a process that is"
+        );
+        return Err(UsageError::new(message).into());
+    }
     let template = template(options.spec, Detach::Bare)?;
     if !options.quiet {
         render::missed(template.plan().missed());
@@ -191,6 +197,7 @@ fn until_end(options: Options, mut ready: File) -> Result<(Ended, Claim), Failur
         })
         .map_err(|error| Failure::Io("wait for the box", error))?;
     let ended = Ended {
+        refused: child.refused(),
         outcome,
         made: template.plan().makes().to_vec(),
         landlock: template.plan().landlock(),

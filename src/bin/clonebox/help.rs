@@ -46,7 +46,7 @@ Privileges
       --ll-ro, --ll-exec, --ll-rw PATH   the only files to read; to execute too;
                            to write (Landlock); --ll-strict: fail if in part
       --ll-connect, --ll-bind PORT   the only TCP ports   --keyring private|host
-      --seccomp default|off|FILE (.bpf)   --seccomp-log
+      --seccomp default|off|FILE (.bpf)   --seccomp-log   --seccomp-trace
       --seccomp-allow-arch x86|arm   --security-opt WORD   docker's words
 Life
       --timeout TIME       kill the box after TIME (10, 1.5s, 200ms, 2m, 1h)

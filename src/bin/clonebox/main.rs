@@ -41,7 +41,9 @@ mod words;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clonebox::{Command, Enforced, Namespace, Outcome, Supervisor, Template, TemplateMounts, Tty};
+use clonebox::{
+    Command, Enforced, Namespace, Outcome, RefusedCall, Supervisor, Template, TemplateMounts, Tty,
+};
 
 use args::Args;
 use convert::Options;
@@ -185,6 +187,8 @@ struct Ended {
     outcome: Outcome,
     /// The mount points that were made in its root filesystem.
     made: Vec<PathBuf>,
+    /// What a traced filter would have refused.
+    refused: Option<Vec<RefusedCall>>,
     /// What Landlock has restricted.
     landlock: Option<Enforced>,
 }
@@ -223,12 +227,15 @@ fn start(
         .map_err(|error| Failure::Io("wait for the box", error))?;
     render::out_of_memory(&outcome);
     render::killed_by_filter(&outcome);
+    let refused = child.refused();
+    refused.iter().for_each(|calls| render::refused(calls));
     if let Some(mut claim) = claim {
         // Who waits for it is told how it has ended; if that fails, only that.
         let _ = claim.ended(&outcome);
     }
     let plan = template.plan();
     Ok(Ended {
+        refused,
         outcome,
         made: plan.makes().to_vec(),
         landlock: plan.landlock(),

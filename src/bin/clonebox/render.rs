@@ -5,7 +5,8 @@ use std::env;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
-use clonebox::{Notice, Outcome, StepTiming, Violation};
+use clonebox::{Arch, Notice, Outcome, RefusedCall, StepTiming, Violation};
+use nix::errno::Errno;
 
 use crate::Failure;
 
@@ -82,6 +83,41 @@ pub(crate) fn out_of_memory(outcome: &Outcome) {
 pub(crate) fn killed_by_filter(outcome: &Outcome) {
     if outcome.is_killed_by_filter() {
         say("killed by SIGSYS: a system call that the seccomp filter forbids");
+    }
+}
+
+/// What a traced filter would have refused.
+pub(crate) fn refused(calls: &[RefusedCall]) {
+    if calls.is_empty() {
+        say("the seccomp filter would have refused nothing");
+        return;
+    }
+    say("the seccomp filter would have refused:");
+    let width = calls.iter().map(|call| call.name.len()).max().unwrap_or(0);
+    for call in calls {
+        let arch = call.arch.map_or("of an unknown architecture", Arch::name);
+        let answer = answer(call);
+        let times = if call.times == 1 {
+            "once".to_owned()
+        } else {
+            format!("{} times", call.times)
+        };
+        write(&format!(
+            "  {:width$}  {answer:12}  {arch}, {times}\n",
+            call.name
+        ));
+    }
+}
+
+/// What the filter would have said.
+pub(crate) fn answer(call: &RefusedCall) -> String {
+    match call.errno() {
+        Some(errno) => format!("{:?}", Errno::from_raw(errno)),
+        None => match call.answer & libc::SECCOMP_RET_ACTION_FULL {
+            libc::SECCOMP_RET_KILL_PROCESS | libc::SECCOMP_RET_KILL_THREAD => "kill".to_owned(),
+            libc::SECCOMP_RET_TRAP => "SIGSYS".to_owned(),
+            other => format!("{other:#x}"),
+        },
     }
 }
 

@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, RawFd};
 
+use clonebox::{Arch, RefusedCall};
 use serde_json::{Value, json};
 
 use crate::descriptors::is_inherited;
+use crate::render::answer;
 use crate::{Ended, Failure};
 
 /// A file that was opened before the box is started: what cannot be written is an error before
@@ -44,6 +46,17 @@ impl Sink {
     }
 }
 
+fn refused_call(call: &RefusedCall) -> Value {
+    json!({
+        "name": call.name,
+        "arch": call.arch.map(Arch::name),
+        "number": call.number,
+        "args": call.args,
+        "answer": answer(call),
+        "times": call.times,
+    })
+}
+
 /// The report about a box, with the mount points that were `made` in its root filesystem and what `landlock`
 /// has restricted (`abi`, and the names of the `access`), or about a start that failed: then `exit_code` and
 /// `error`.
@@ -54,6 +67,9 @@ pub(crate) fn of(ended: &Result<Ended, Failure>) -> String {
             if !ended.made.is_empty() {
                 let made = ended.made.iter().map(|path| path.to_string_lossy());
                 report["made"] = made.collect();
+            }
+            if let Some(refused) = &ended.refused {
+                report["seccomp_refused"] = refused.iter().map(refused_call).collect();
             }
             if let Some(landlock) = ended.landlock {
                 report["landlock"] = json!({ "abi": landlock.abi, "access": landlock.names() });

@@ -18,6 +18,7 @@ pub(crate) fn options(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     let filter = optional("--seccomp", args.seccomp.as_deref(), filter)?;
     spec.seccomp.filter = filter.unwrap_or_default();
     spec.seccomp.log = args.seccomp_log.then(|| Origin::text("--seccomp-log"));
+    spec.seccomp.trace = args.seccomp_trace.then(|| Origin::text("--seccomp-trace"));
     let arch = optional(
         "--seccomp-allow-arch",
         args.seccomp_allow_arch.as_deref(),

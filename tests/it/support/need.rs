@@ -75,7 +75,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 26] = [
+const ALL: [(Need, &str); 27] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),

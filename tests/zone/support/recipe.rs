@@ -98,7 +98,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 22] = [
+pub(crate) static RECIPES: [Recipe; 23] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -124,6 +124,17 @@ pub(crate) static RECIPES: [Recipe; 22] = [
             spec.seccomp.log = Some(origin());
         },
         facts: as_it_is,
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_whose_filter_is_traced",
+        needs: &[Root, Seccomp],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Through);
+            spec.seccomp.trace = Some(origin());
+        },
+        facts: |facts| facts.paths = paths(0),
         mounts: EachLaunch,
     },
     Recipe {

@@ -284,6 +284,11 @@ pub(super) const ALL: &[Text] = &[
         "Has the kernel log the calls that the filter refuses.",
     ),
     text(
+        "--seccomp-trace",
+        "",
+        "Makes the calls that the filter refuses, and prints at the end which they were. Such a box is not confined: it is for finding out what a program needs.",
+    ),
+    text(
         "--seccomp-allow-arch",
         "x86|arm",
         "Filters programs of the machine's 32-bit architecture as others. Without it every call of theirs fails.",
