@@ -48,17 +48,17 @@ pub use error::{Error, ErrorKind, FailedStep};
 pub use live::Change;
 pub use pidfd::Usage;
 pub use plan::{
-    CgroupFacts, Enforced, Hierarchy, HostFacts, MountFacts, PathFacts, Plan, PlannedStep,
-    SourceKind, TemplatePlans, UserFacts, compile, compile_template,
+    BothIds, CgroupFacts, Enforced, Hierarchy, HostFacts, IdFacts, IdRange, MountFacts, PathFacts,
+    Plan, PlannedStep, SourceKind, TemplatePlans, UserFacts, compile, compile_template,
 };
 pub use spec::{
     Access, Arch, Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev,
-    DeviceLimit, Env, EnvFileError, Exec, HOST_NAME_MAX, Landlock, LimitParseError, Limits, Login,
-    MAX_ARG_STRLEN, Masks, Mount, MountKind, MountParseError, Namespace, Namespaces, Origin,
-    ParentDeath, PathRule, Propagation, Rate, Redirect, Resource, Rlimit, RlimitParseError, Rootfs,
-    Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram, Selection, Setting, Spec,
-    Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace, UserParseError, Violation,
-    Writes, parse_bytes, parse_env_file, random_name,
+    DeviceLimit, Env, EnvFileError, Exec, HOST_NAME_MAX, IdMapping, IdMappingParseError, Landlock,
+    LimitParseError, Limits, Login, MAX_ARG_STRLEN, Masks, Mount, MountKind, MountParseError,
+    Namespace, Namespaces, Origin, ParentDeath, PathRule, Propagation, Rate, Redirect, Resource,
+    Rlimit, RlimitParseError, Rootfs, Seccomp, SeccompError, SeccompFilter, SeccompProfile,
+    SeccompProgram, Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User,
+    UserNamespace, UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, Registry};
 pub use supervise::{

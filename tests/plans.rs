@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clonebox::{
-    Access, CapabilitySet, CgroupFacts, HostFacts, Namespace, Origin, PathFacts, PathRule, Plan,
-    Redirect, Rootfs, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, compile,
+    Access, BothIds, CapabilitySet, CgroupFacts, HostFacts, IdFacts, IdRange, Mount, MountFacts,
+    Namespace, Origin, ParentDeath, PathFacts, PathRule, Plan, Redirect, Rootfs, Setting, Spec,
+    TimeOffset, Tty, User, UserNamespace, Writes, compile,
 };
 
 /// A plain root on a current kernel, not at a terminal.
@@ -30,6 +31,7 @@ fn root() -> HostFacts {
         devices: vec![c"/dev/null"],
         cgroups: CgroupFacts::default(),
         paths: PathFacts::default(),
+        ids: IdFacts::default(),
     }
 }
 
@@ -162,6 +164,141 @@ fn an_ordinary_user_gets_a_user_namespace_whose_maps_come_before_all_that_needs_
     assert!(
         !calls.iter().any(|call| call.starts_with("setgroups")),
         "it is denied: {calls:#?}"
+    );
+}
+
+/// Facts of a caller who has these ids, and others below it.
+fn with_ids(facts: HostFacts, subordinate: Option<IdRange>) -> HostFacts {
+    let both = |ranges: Vec<IdRange>| BothIds {
+        uids: ranges.clone(),
+        gids: ranges,
+    };
+    let all = IdRange {
+        first: 0,
+        count: u32::MAX,
+    };
+    let ids = IdFacts {
+        initial: true,
+        own: both(vec![all]),
+        subordinate: both(subordinate.into_iter().collect()),
+        ..IdFacts::default()
+    };
+    HostFacts { ids, ..facts }
+}
+
+fn with_userns(userns: UserNamespace) -> Spec {
+    let mut spec = named();
+    spec.namespaces.user = asked(userns);
+    spec
+}
+
+const WAIT: &str = "futex(<gate>, FUTEX_WAIT, 0, NULL)";
+
+#[test]
+fn a_child_that_waits_for_its_maps_has_looked_at_its_parent_and_then_becomes_root_of_the_box() {
+    let calls = calls(&with_userns(UserNamespace::Auto), &with_ids(root(), None));
+    assert_order(&calls, "ppoll", WAIT);
+    assert_order(&calls, WAIT, "sethostname");
+    assert_order(&calls, "mount(NULL, \"/\"", "setresgid(0, 0, 0)");
+    assert_order(&calls, "setresgid(0, 0, 0)", "setresuid(0, 0, 0)");
+    assert_order(&calls, "setresuid(0, 0, 0)", "mount(\"proc\"");
+    let armed = calls
+        .iter()
+        .filter(|call| *call == "prctl(PR_SET_PDEATHSIG, SIGKILL)");
+    assert_eq!(armed.count(), 2, "the kernel forgets it when ids change");
+    assert!(
+        !calls.iter().any(|call| call.contains("uid_map")),
+        "{calls:#?}"
+    );
+}
+
+#[test]
+fn a_box_that_survives_is_tied_to_its_parent_while_it_waits() {
+    let mut spec = with_userns(UserNamespace::Auto);
+    spec.parent_death = asked(ParentDeath::Survive);
+    let calls = calls(&spec, &with_ids(root(), None));
+    assert_order(&calls, "prctl(PR_SET_PDEATHSIG, SIGKILL)", WAIT);
+    assert_order(&calls, WAIT, "prctl(PR_SET_PDEATHSIG, 0)");
+    let armed = calls
+        .iter()
+        .filter(|call| *call == "prctl(PR_SET_PDEATHSIG, SIGKILL)");
+    assert_eq!(armed.count(), 1);
+}
+
+#[test]
+fn an_ordinary_user_has_subordinate_ids_where_there_are_some_and_is_alone_otherwise() {
+    let spec = with_userns(UserNamespace::Auto);
+    let range = IdRange {
+        first: 100_000,
+        count: 65_536,
+    };
+    let calls_with = |facts| calls(&spec, &facts);
+    let full = calls_with(with_ids(user(), Some(range)));
+    assert!(full.contains(&WAIT.to_owned()), "{full:#?}");
+    assert!(
+        !full.iter().any(|call| call.starts_with("setres")),
+        "{full:#?}"
+    );
+    let alone = calls_with(with_ids(user(), None));
+    assert!(
+        alone.contains(&"write(<fd>, \"0 1000 1\\n\", 9)".to_owned()),
+        "{alone:#?}"
+    );
+    let mut helpless = with_ids(user(), Some(range));
+    helpless.ids.helpers_missing = Some("they are not there".to_owned());
+    assert_eq!(calls_with(helpless), alone);
+    // Without being asked, nobody is made to wait for a helper.
+    assert_eq!(calls(&named(), &with_ids(user(), Some(range))), alone);
+}
+
+#[test]
+fn a_user_of_the_box_is_changed_to_where_it_has_several() {
+    let range = IdRange {
+        first: 100_000,
+        count: 65_536,
+    };
+    let mut spec = with_userns(UserNamespace::Auto);
+    spec.user = Some(asked(User { uid: 33, gid: 44 }));
+    let calls = calls(&spec, &with_ids(user(), Some(range)));
+    assert_order(&calls, "prctl(PR_CAPBSET_DROP", "setresgid(44, 44, 44)");
+    assert_order(&calls, "setresgid(44, 44, 44)", "setresuid(33, 33, 33)");
+}
+
+#[test]
+fn mounts_of_root_come_from_the_launch_and_nobody_opens_a_path_of_the_hosts() {
+    let mut spec = with_userns(UserNamespace::Auto);
+    spec.rootfs = Some(asked(Rootfs {
+        path: "/secret/root".into(),
+        writes: Writes::Discard,
+    }));
+    spec.mounts
+        .push(asked(Mount::bind("/secret/data", "/data")));
+    let mut facts = with_ids(root(), None);
+    facts.paths = PathFacts {
+        mount_setattr: true,
+        root_owners: [Some(0), None],
+        mounts: vec![MountFacts::default()],
+        ..PathFacts::default()
+    };
+    let made = calls(&spec, &facts);
+    assert!(
+        !made.iter().any(|call| call.contains("secret")),
+        "{made:#?}"
+    );
+    assert_order(&made, "pivot_root", "umount2(\".\", MNT_DETACH)");
+    let left = made
+        .iter()
+        .filter(|call| *call == "umount2(\".\", MNT_DETACH)");
+    assert_eq!(left.count(), 2, "the layers, and the old root below them");
+    facts.paths.mount_setattr = false;
+    let refused = compile(&spec, &facts).expect_err("the kernel is too old");
+    let reason = "/secret/root belongs to nobody of the box's user namespace (test), and this kernel cannot map \
+                  the ids of a mount: mount_setattr(2) is there since Linux 5.12";
+    assert_eq!(refused[0].reason, reason);
+    facts.paths.root_owners = [Some(1_879_048_192), None];
+    assert!(
+        compile(&spec, &facts).is_ok(),
+        "it has been made for the box"
     );
 }
 

@@ -6,6 +6,7 @@ require_root
 for tool in strace sudo; do
   if need $tool; then has+=,$tool; else skipped "$tool is not here and cannot be installed"; fi
 done
+case $(stat -f -c %T "${TMPDIR:-/tmp}") in ext2/ext3 | xfs | btrfs) has+=,idmap ;; esac
 if [ "$(id -u)" -ne 0 ]; then
   host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
   export "CARGO_TARGET_${host}_RUNNER=sudo -n -E env PATH=$PATH"

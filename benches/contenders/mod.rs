@@ -115,6 +115,7 @@ pub(crate) fn all(exit: &Path, dir: &Path) -> Result<(Vec<Contender>, Vec<Missin
         musl().and_then(|path| clonebox("clonebox-musl", &path, exit, dir)),
         musl().and_then(|path| in_root("clonebox-root", &path, dir, &[])),
         musl().and_then(|path| in_root("clonebox-limits", &path, dir, &oci::LIMITS)),
+        musl().and_then(|path| in_root("clonebox-userns", &path, dir, &["--userns", "auto"])),
         calls("c", "musl-gcc", exit, dir),
         calls("c-glibc", "gcc", exit, dir),
         tutorial(exit, dir),

@@ -76,6 +76,10 @@ pub(crate) const IN_ROOT: &[(&str, &str)] = &[
         "clonebox-limits",
         "**clonebox**, musl, with a root filesystem and limits",
     ),
+    (
+        "clonebox-userns",
+        "**clonebox**, musl, with a root filesystem whose ids are mapped",
+    ),
     ("crun-limits", "`crun run`, the same mounts and limits"),
     ("runc-limits", "`runc run`, the same mounts and limits"),
 ];

@@ -69,6 +69,8 @@ pub struct Shared {
     /// Not 0 while the child uses the parent's memory. The kernel clears it and wakes its futex
     /// at execve or exit (`CLONE_CHILD_CLEARTID`).
     pub running: AtomicU32,
+    /// Not 0 when a child that waits here may go on: a futex, which the parent wakes.
+    pub gate: AtomicU32,
     /// The child's pidfd, written by the kernel (`CLONE_PIDFD`) before the child runs.
     pub pidfd: AtomicI32,
     /// See [`Progress`].
@@ -109,6 +111,7 @@ impl Shared {
     /// Makes the memory ready for the next launch.
     pub fn reset(&self) {
         self.running.store(1, Ordering::Relaxed);
+        self.gate.store(0, Ordering::Relaxed);
         self.pidfd.store(-1, Ordering::Relaxed);
         self.progress.set(0);
         self.report.fail(0, 0);

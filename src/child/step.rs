@@ -2,12 +2,12 @@
 //! One step: one system call, ready for the kernel.
 
 /// Number of [`Slot`]s a launch has. Our own limit.
-pub const SLOTS: usize = 48;
+pub const SLOTS: usize = 500;
 
 /// A word that is known only at the launch, or only after an earlier step: a descriptor, or the
 /// address of memory that belongs to this launch. The plan is shared by launches; slots are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Slot(pub u8);
+pub struct Slot(pub u16);
 
 /// One argument of a system call.
 #[derive(Clone, Copy, Debug)]

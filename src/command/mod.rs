@@ -29,8 +29,8 @@ pub use template::{Template, TemplateMounts};
 
 use crate::error::Error;
 use crate::spec::{
-    Dev, Login, Mount, Namespace, Origin, ParentDeath, Redirect, Rlimit, Rootfs, Selection,
-    Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes,
+    Dev, IdMapping, Login, Mount, Namespace, Origin, ParentDeath, Redirect, Rlimit, Rootfs,
+    Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes,
 };
 use crate::supervise::Child;
 
@@ -174,9 +174,24 @@ impl Command {
         self
     }
 
-    /// Chooses whether there is a user namespace.
+    /// Chooses whether there is a user namespace, and whose ids it has.
     pub fn userns(&mut self, namespace: UserNamespace) -> &mut Self {
         self.spec.namespaces.user = setting!("userns", namespace);
+        self
+    }
+
+    /// Gives the user namespace user ids, instead of what [`userns`](Self::userns) chooses. The group ids are
+    /// the same unless [`gidmap`](Self::gidmap) gives others.
+    pub fn uidmap(&mut self, mapping: IdMapping) -> &mut Self {
+        let mapping = setting!("uidmap", mapping);
+        self.spec.namespaces.uid_mappings.push(mapping);
+        self
+    }
+
+    /// The same for group ids.
+    pub fn gidmap(&mut self, mapping: IdMapping) -> &mut Self {
+        let mapping = setting!("gidmap", mapping);
+        self.spec.namespaces.gid_mappings.push(mapping);
         self
     }
 

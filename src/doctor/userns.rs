@@ -65,15 +65,16 @@ fn ranges() -> Vec<Finding> {
     ]
     .map(|(file, helper, option)| {
         let text = fs::read_to_string(file).unwrap_or_default();
-        let count = subid::count(&text, &user, uid.as_raw());
+        let ranges = subid::ranges(&text, &user, uid.as_raw());
+        let count: u64 = ranges.iter().map(|range| u64::from(range.count)).sum();
         let finding = |detail: String| Finding::ok(TOPIC, file, detail);
         if count == 0 {
             let fix = format!("usermod {option} 100000-165535 {user}, with a range that is free");
             return finding(format!("gives no range to {user}")).with(Health::Limited, Some(fix));
         }
-        match subid::helper_fault(helper) {
-            None => finding(format!("gives {count} ids to {user}")),
-            Some(fault) => finding(format!("gives {count} ids to {user}, and nobody maps them"))
+        match subid::helper(helper) {
+            Ok(_) => finding(format!("gives {count} ids to {user}")),
+            Err(fault) => finding(format!("gives {count} ids to {user}, and nobody maps them"))
                 .with(Health::Limited, Some(fault)),
         }
     })

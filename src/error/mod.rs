@@ -8,7 +8,7 @@ use std::fmt;
 use nix::errno::Errno;
 
 use crate::cgroup::MakeError;
-use crate::launch::Failure;
+use crate::launch::{Cause, FailedCall, Failure};
 use crate::pidfd::WaitStatus;
 use crate::plan::{Plan, Role, Step, quoted_bare};
 use crate::spec::{Origin, Spec, Violation};
@@ -112,6 +112,7 @@ impl Error {
                 error.0.hint = hint::parent(action, errno);
                 error
             }
+            Failure::Call(failed) => Self::call_failed(*failed, plan),
             Failure::Limit(failure) => Self::limit_failed(failure, plan),
             Failure::Clone(errno) => Self::clone_failed(errno, plan),
             Failure::Step(index, errno) => Self::step_failed(index, errno, plan, spec),
@@ -166,6 +167,34 @@ impl Error {
             count: plan.steps.len(),
             call: format!("write({:?}, {:?})", file.name, file.value),
             origin: file.origin,
+        });
+        error
+    }
+
+    fn call_failed(failed: FailedCall, plan: &Plan) -> Self {
+        let FailedCall {
+            action,
+            call,
+            cause,
+            origin,
+            maps,
+        } = failed;
+        let hint = match (&cause, &maps) {
+            (Cause::Errno(errno), Some(path)) => hint::idmap(*errno, path),
+            _ => None,
+        };
+        let mut error = match cause {
+            Cause::Errno(errno) => Self::new(ErrorKind::Parent, &action, errno),
+            Cause::Words(words) => {
+                Self::without_errno(ErrorKind::Parent, format!("cannot {action}: {words}"))
+            }
+        };
+        error.0.hint = hint;
+        error.0.step = Some(FailedStep {
+            number: None,
+            count: plan.steps.len(),
+            call,
+            origin,
         });
         error
     }

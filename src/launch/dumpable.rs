@@ -1,50 +1,87 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A child that changes its ids makes the memory it shares undumpable, and with it the parent: its
-//! /proc/self becomes root's, and the next box of an ordinary user cannot write its maps. So the
-//! attribute is read before and restored after such launches.
+//! /proc/self becomes root's. So the attribute is read before and restored after such launches.
+//!
+//! Meanwhile no box of an ordinary user gets its maps: neither the child nor newuidmap(1) may write to files
+//! of root's. So launches of the one kind wait for those of the other.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::prctl;
 
+use crate::plan::Plan;
+
 struct Launches {
     /// How many launches that change ids are under way.
-    count: usize,
-    /// What the attribute was before the first of them.
+    changing: usize,
+    /// How many in which somebody without privileges writes maps.
+    mapping: usize,
+    /// What the attribute was before the first of those that change ids.
     before: bool,
 }
 
 static LAUNCHES: Mutex<Launches> = Mutex::new(Launches {
-    count: 0,
+    changing: 0,
+    mapping: 0,
     before: true,
 });
+static FEWER: Condvar = Condvar::new();
 
 fn launches() -> MutexGuard<'static, Launches> {
     LAUNCHES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Restores the attribute when the last one of those that are alive at once is dropped.
+/// A launch of either kind, or of both. When the last one of those that change ids is dropped, it restores
+/// the attribute.
 #[derive(Debug)]
-pub(super) struct Dumpable(());
+pub(super) struct Dumpable {
+    changes: bool,
+    maps: bool,
+}
 
 impl Dumpable {
-    pub(super) fn keep() -> Self {
+    /// Waits until no launch is in the way; nothing if one is, still at the deadline.
+    pub(super) fn keep(plan: &Plan, deadline: Option<Instant>) -> Option<Self> {
+        let this = Self {
+            changes: plan.changes_ids,
+            maps: plan.maps_without_privilege,
+        };
+        if !this.changes && !this.maps {
+            return Some(this);
+        }
         let mut launches = launches();
-        if launches.count == 0 {
+        while (this.changes && launches.mapping > 0) || (this.maps && launches.changing > 0) {
+            let left = deadline.map_or(Duration::from_secs(3600), |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                return None;
+            }
+            let waited = FEWER.wait_timeout(launches, left);
+            launches = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if this.changes && launches.changing == 0 {
             launches.before = prctl::get_dumpable().unwrap_or(true);
         }
-        launches.count += 1;
-        Self(())
+        launches.changing += usize::from(this.changes);
+        launches.mapping += usize::from(this.maps);
+        Some(this)
     }
 }
 
 impl Drop for Dumpable {
     fn drop(&mut self) {
+        if !self.changes && !self.maps {
+            return;
+        }
         let mut launches = launches();
-        launches.count -= 1;
-        if launches.count == 0 {
+        launches.changing -= usize::from(self.changes);
+        launches.mapping -= usize::from(self.maps);
+        if self.changes && launches.changing == 0 {
             // PR_SET_DUMPABLE with a value that it has had before does not fail.
             let _ = prctl::set_dumpable(launches.before);
         }
+        FEWER.notify_all();
     }
 }

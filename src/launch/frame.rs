@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::pty::Winsize;
 
 use super::handover::Handover;
+use super::idmap;
 use super::init::InitReport;
 use super::memory::Memory;
 use super::outcome::{Failure, Timings};
@@ -21,7 +22,7 @@ use super::{spawner, wait};
 use crate::cgroup::Cgroup;
 use crate::pidfd::{self, kill, wait_for};
 use crate::plan::slot::Door;
-use crate::plan::{Plan, Role, Terminal, slot};
+use crate::plan::{ForUserns, Plan, Role, Terminal, Writer, slot};
 use crate::spec::ParentDeath;
 
 /// How long a child that was killed may take to be gone: it may be in a call that no signal ends.
@@ -127,6 +128,7 @@ impl Frame {
             .supply_init(supplies.init)
             .map_err(cannot("make the init ready"))?;
         let cgroup = frame.supply_cgroup()?;
+        frame.supply_mounts()?;
         frame.supply_words(supplies.words);
         let ends = Ends { ptmx, init, cgroup };
         Ok((frame, ends))
@@ -211,7 +213,9 @@ impl Frame {
 
     fn supply_parent(&mut self) -> nix::Result<()> {
         let fd = match self.plan.parent_death {
-            ParentDeath::Survive => return Ok(()),
+            ParentDeath::Survive if self.gate().is_none() => return Ok(()),
+            // While it waits at the gate it is this process that it waits for.
+            ParentDeath::Survive => pidfd::of_this_process()?,
             ParentDeath::Kill if spawner::is_main_thread() => pidfd::of_this_process()?,
             // The thread that makes the clone: no thread that lives longer hides its death.
             ParentDeath::Kill => spawner::pidfd()?,
@@ -263,6 +267,20 @@ impl Frame {
         Ok(Some(cgroup))
     }
 
+    fn supply_mounts(&mut self) -> Result<(), Failure> {
+        let plan = Arc::clone(&self.plan);
+        let Some(userns) = &plan.userns else {
+            return Ok(());
+        };
+        let gate = self.shared().gate.as_ptr().expose_provenance();
+        self.shared().set_slot(slot::GATE, gate);
+        for (slot, mount) in idmap::make(userns)? {
+            self.supply(slot, mount)
+                .map_err(|errno| Failure::Parent("keep a mount", errno))?;
+        }
+        Ok(())
+    }
+
     fn supply_words(&self, words: Option<[usize; 2]>) {
         let shared = self.shared();
         let exec = &self.plan.exec;
@@ -303,9 +321,21 @@ impl Frame {
             .map_err(|errno| Errno::from_raw(errno.cast_signed()))
     }
 
+    /// What is to be done for a child that waits at the gate, if it does.
+    pub(super) fn gate(&self) -> Option<&ForUserns> {
+        let userns = self.plan.userns.as_ref();
+        userns.filter(|userns| userns.writer != Writer::Child)
+    }
+
     /// Ends a child whose time is up.
     pub(super) fn give_up(self, pidfd: &OwnedFd) -> Failure {
         let step = self.shared().progress.step() as usize;
+        self.end(pidfd);
+        Failure::Late(step)
+    }
+
+    /// Ends a child that waits, or that hangs.
+    pub(super) fn end(self, pidfd: &OwnedFd) {
         let _ = kill(pidfd.as_fd(), libc::SIGKILL);
         if wait::until_left(
             &self.shared().running,
@@ -317,7 +347,6 @@ impl Frame {
             // It is in a call that not even SIGKILL ends, and will use its stack when it comes back.
             std::mem::forget(self);
         }
-        Failure::Late(step)
     }
 
     /// What the child has sent: the other end of a terminal that it has made, or its mount namespace.

@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! parent                                   child
-//! memory, terminal, descriptors, slots
+//! memory, terminal, mounts, descriptors, slots
 //! block all signals
 //! clone(CLONE_VM) ───────────────────────▶ step 1, step 2, …
 //! unblock                                  a step fails: report {step, errno}, exit
+//! user and group maps, if they are several ─▶ gate: the child goes on
 //! futex wait, until the deadline  ◀─────── execve or exit: the kernel clears `running`
 //! report? ── yes ─▶ reap, error
 //!         ── no ──▶ started
@@ -17,6 +18,7 @@ mod dumpable;
 mod foreground;
 mod frame;
 mod handover;
+mod idmap;
 mod init;
 mod landlock;
 mod memory;
@@ -28,6 +30,8 @@ mod pty;
 mod run;
 mod signals;
 mod spawner;
+mod subids;
+mod userns;
 mod users;
 mod wait;
 
@@ -36,7 +40,8 @@ pub(crate) use frame::Supplies;
 pub(crate) use init::{InitReport, sealed as sealed_init};
 pub(crate) use landlock::version as landlock_version;
 pub(crate) use mounts::make_mounts;
-pub(crate) use outcome::{Failure, Started, Timings};
+pub(crate) use outcome::{Cause, FailedCall, Failure, Started, Timings};
+pub(crate) use paths::in_first_user_namespace;
 pub(crate) use probe::refuse_clone3;
 pub(crate) use pty::peer;
 pub(crate) use run::{launch, wake};

@@ -2,6 +2,7 @@
 //! What a launch ends in: a box, or the reason why there is none.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -9,6 +10,7 @@ use nix::errno::Errno;
 use super::init::InitReport;
 use crate::cgroup::{Cgroup, MakeError};
 use crate::pidfd::WaitStatus;
+use crate::spec::Origin;
 
 /// A box whose program has been executed.
 #[derive(Debug)]
@@ -36,11 +38,35 @@ pub(crate) struct Timings {
     pub(crate) exec: Duration,
 }
 
+/// A call of the parent that failed.
+#[derive(Debug)]
+pub(crate) struct FailedCall {
+    /// A verb and an object.
+    pub(crate) action: String,
+    /// The call, for people.
+    pub(crate) call: String,
+    pub(crate) cause: Cause,
+    pub(crate) origin: Origin,
+    /// What it maps the ids of.
+    pub(crate) maps: Option<PathBuf>,
+}
+
+/// What somebody says why.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// The kernel.
+    Errno(Errno),
+    /// A program.
+    Words(String),
+}
+
 /// Why there is no box.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The parent could not do something for the launch.
     Parent(&'static str, Errno),
+    /// The same, of a call that somebody asked for.
+    Call(Box<FailedCall>),
     /// A limit could not be set.
     Limit(MakeError),
     /// clone(2) or clone3(2) failed.

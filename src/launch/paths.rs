@@ -41,9 +41,10 @@ pub(super) fn gather(spec: &Spec) -> PathFacts {
     PathFacts {
         openat2: openat2(),
         mount_setattr,
+        root_owners: owners(rootfs),
         root_flags: rootfs.map_or(0, |rootfs| flags(&rootfs.path)),
         mount_points,
-        initial_user_namespace: user_namespace() == Some(PROC_USER_INIT_INO),
+        initial_user_namespace: in_first_user_namespace(),
         own_network: rootfs.is_some() && own_network(),
         mounts: spec
             .mounts
@@ -332,8 +333,23 @@ pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Whose the root filesystem is, and the directory above it.
+fn owners(rootfs: Option<&Rootfs>) -> [Option<u32>; 2] {
+    let owner = |path: &Path| path.metadata().ok().map(|found| found.uid());
+    let upper = rootfs.and_then(|rootfs| match &rootfs.writes {
+        Writes::Keep(upper) => owner(upper),
+        Writes::Through | Writes::Discard => None,
+    });
+    [rootfs.and_then(|rootfs| owner(&rootfs.path)), upper]
+}
+
 /// The number of the first user namespace: `linux/proc_ns.h`.
 const PROC_USER_INIT_INO: u64 = 0xefff_fffd;
+
+/// Whether this process is in the first user namespace.
+pub(crate) fn in_first_user_namespace() -> bool {
+    user_namespace() == Some(PROC_USER_INIT_INO)
+}
 
 fn user_namespace() -> Option<u64> {
     let namespace = std::fs::metadata("/proc/self/ns/user");

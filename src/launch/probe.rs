@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd;
 
 pub(crate) use super::paths::{mount_setattr, openat2};
-use super::{cgroups, landlock, paths, users};
+use super::{cgroups, landlock, paths, subids, users};
 use crate::plan::HostFacts;
 use crate::spec::{CapabilitySet, Namespace, Redirect, Spec, Tty};
 use crate::streams::{STDERR, STDIN, STDOUT};
@@ -72,6 +72,7 @@ impl HostFacts {
             devices: landlock::devices(spec),
             cgroups: cgroups::gather(spec),
             paths: paths::gather(spec),
+            ids: subids::gather(spec),
         }
     }
 }

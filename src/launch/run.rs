@@ -4,7 +4,8 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -14,9 +15,10 @@ use super::foreground::Foreground;
 use super::frame::{Ends, Frame, Supplies, monotonic_ns};
 use super::init::{InitReport, Start};
 use super::outcome::{Failure, Started};
+use super::userns::{Trouble, serve, serve_unseen};
 use super::{spawner, wait};
 use crate::pidfd::{WaitStatus, kill, wait_for};
-use crate::plan::{Plan, Role, Terminal};
+use crate::plan::{ForUserns, Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
 /// Runs a plan.
@@ -32,13 +34,20 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
         cgroup,
     } = ends;
     let began = if plan.timings { monotonic_ns() } else { 0 };
-    let dumpable = plan.changes_ids.then(Dumpable::keep);
+    let dumpable = Dumpable::keep(plan, deadline).ok_or(Failure::Late(usize::MAX))?;
     let to_lend = plan.terminal == Terminal::Inherit && Foreground::is_ours();
-    let Cloned { pid, late } = clone(&frame, deadline).map_err(Failure::Clone)?;
+    let Cloned { pid, late, gate } = clone(&frame, deadline).map_err(Failure::Clone)?;
     let foreground = to_lend.then(|| Foreground::of(pid));
     // SAFETY: the clone has succeeded, so the kernel has put a new descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(frame.shared().pidfd.load(Ordering::Relaxed)) };
 
+    if let Err(Trouble::Failed(failure)) = gate.unwrap_or_else(|| match frame.gate() {
+        Some(userns) => serve(userns, frame.shared(), deadline),
+        None => Ok(()),
+    }) {
+        frame.end(&pidfd);
+        return Err(failure);
+    }
     if late || !wait::until_left(&frame.shared().running, deadline) {
         return Err(frame.give_up(&pidfd));
     }
@@ -93,20 +102,69 @@ struct Cloned {
     pid: u32,
     /// The deadline has passed meanwhile.
     late: bool,
+    /// What has come of the gate, if it has been served meanwhile.
+    gate: Option<Result<(), Trouble>>,
+}
+
+impl Cloned {
+    /// A child that is still in the shared memory, and perhaps waits at the gate.
+    fn running(pid: u32) -> Self {
+        Self {
+            pid,
+            late: false,
+            gate: None,
+        }
+    }
 }
 
 /// Makes the clone: here, or on the thread that does not end.
 fn clone(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
     let vfork = frame.plan.clone.flags & libc::CLONE_VFORK as u64 != 0;
     let outlive = frame.plan.parent_death == ParentDeath::Kill && !spawner::is_main_thread();
-    if !outlive && (!vfork || deadline.is_none()) {
-        let pid = frame.clone_child()?;
-        return Ok(Cloned { pid, late: false });
+    let here = !outlive && (!vfork || deadline.is_none());
+    if let Some(userns) = frame.gate().filter(|_| vfork) {
+        return clone_with_porter(frame, userns, here, deadline);
     }
-    // With `CLONE_VFORK` the clone returns when the child has left the shared memory: until the deadline
-    // that is waited for, then the child is ended.
+    if here {
+        return frame.clone_child().map(Cloned::running);
+    }
+    clone_there(frame, deadline.filter(|_| vfork))
+}
+
+/// With `CLONE_VFORK` whoever makes the clone stands still until the child, which waits at the gate, has
+/// left: a thread of its own serves the gate.
+fn clone_with_porter(
+    frame: &Frame,
+    userns: &ForUserns,
+    here: bool,
+    deadline: Option<Instant>,
+) -> Result<Cloned, Errno> {
+    let over = AtomicBool::new(false);
+    let shared = frame.shared();
+    thread::scope(|scope| {
+        let porter = thread::Builder::new()
+            .name("clonebox-gate".to_owned())
+            .spawn_scoped(scope, || serve_unseen(userns, shared, &over, deadline))
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
+        let cloned = if here {
+            frame.clone_child().map(Cloned::running)
+        } else {
+            clone_there(frame, deadline)
+        };
+        over.store(true, Ordering::Relaxed);
+        let gate = porter.join().unwrap_or(Err(Trouble::Other));
+        cloned.map(|cloned| Cloned {
+            gate: Some(gate),
+            ..cloned
+        })
+    })
+}
+
+/// The clone on the other thread. With `CLONE_VFORK` it returns when the child has left the shared memory:
+/// until the deadline that is waited for, then the child is ended.
+fn clone_there(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
     let mut late = false;
-    let pid = spawner::clone_there(frame, deadline.filter(|_| vfork), || {
+    let pid = spawner::clone_there(frame, deadline, || {
         late = true;
         let pidfd = frame.shared().pidfd.load(Ordering::Acquire);
         if pidfd >= 0 {
@@ -116,7 +174,10 @@ fn clone(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
             let _ = kill(pidfd, libc::SIGKILL);
         }
     })?;
-    Ok(Cloned { pid, late })
+    Ok(Cloned {
+        late,
+        ..Cloned::running(pid)
+    })
 }
 
 /// Why a child that has left the shared memory has not executed its program, if it has not.
@@ -188,7 +249,7 @@ fn status_of(pidfd: &OwnedFd) -> WaitStatus {
 fn in_own_time_namespace(pid: u32) -> bool {
     // The kernel wakes us when the child gives up the memory, and changes its namespace after that.
     while shares_memory(pid) {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     let ours = std::fs::read_link("/proc/self/ns/time");
     let its = std::fs::read_link(format!("/proc/{pid}/ns/time"));

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 pub(crate) use info::exit_status;
 pub use wait::Usage;
-pub(crate) use wait::{WaitStatus, poll_for, wait_for};
+pub(crate) use wait::{WaitStatus, poll_for, reap_silent, wait_for};
 
 /// pidfd_open(2) of this process: readable when it is dead.
 pub(crate) fn of_this_process() -> nix::Result<OwnedFd> {

@@ -79,6 +79,11 @@ pub(crate) fn wait_for(pidfd: &impl AsFd) -> nix::Result<(WaitStatus, Usage)> {
     }
 }
 
+/// Waits for a child that tells nobody of its end (no exit signal: `__WALL`).
+pub(crate) fn reap_silent(pidfd: &impl AsFd) {
+    while poll_for(pidfd, libc::WEXITED | libc::__WALL) == Err(Errno::EINTR) {}
+}
+
 /// waitid(2) by pidfd, with the usage that only the system call itself gives. `None` when there is
 /// nothing to tell (`WNOHANG`).
 pub(crate) fn poll_for(

@@ -55,8 +55,7 @@ pub(super) fn bounding(draft: &Draft<'_>, steps: &mut Steps) {
 ///
 /// A program that does not run as root gets none: the kernel would give it ambient ones only.
 pub(super) fn set(draft: &Draft<'_>, steps: &mut Steps) {
-    let root = draft.user.as_ref().is_none_or(|user| user.value.uid == 0);
-    let kept = if root {
+    let kept = if draft.as_root() {
         kept(draft)
     } else {
         CapabilitySet::NONE

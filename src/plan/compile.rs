@@ -7,13 +7,16 @@
 //! made, and takes away what only they needed:
 //!
 //! 1. The parent-death signal. The cgroups, whose limits hold from here on at the latest.
-//! 2. User and group maps. *Must* precede everything that needs to be root in the user namespace.
-//! 3. Clocks, which are set through the /proc of the host.
-//! 4. Session and the caller's foreground, while every signal is blocked (`SIGTTOU` among them). Then a
+//! 2. Session and the caller's foreground, while every signal is blocked (`SIGTTOU` among them). Then a
 //!    look whether the parent still lives: one that was killed leaves no box.
-//! 5. A session keyring, *before* ids change: it is the box's. Names, network, scores: also through the host's /proc.
-//! 6. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
-//!    A template makes 6 to 9 once, as far as its launches may share it: see `plan/template.rs`.
+//! 3. User and group maps. *Must* precede everything that needs to be root in the user namespace, and
+//!    follow that look: the child may have to wait for the parent.
+//! 4. Clocks; a session keyring, *before* ids change: it is the box's; names, network, scores. Partly through
+//!    the /proc of the host, as the caller.
+//! 5. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
+//!    A template makes 5 to 9 once, as far as its launches may share it: see `plan/template.rs`.
+//! 6. What is opened as the caller. Then the child becomes somebody of the box, if the caller is nobody
+//!    there: what it makes from here on belongs to the box.
 //! 7. The root, as a mount of its own below which everything else is mounted; the host's tree is still
 //!    there for the sources.
 //! 8. /dev of a root filesystem; /proc, whose masks need a null device: it shows the process ids of the
@@ -37,11 +40,11 @@ use super::cgroup::Cgroups;
 use super::draft::{Draft, Kind};
 use super::exec::{self, Exec};
 use super::facts::HostFacts;
-use super::step::{Plan, Step, Steps, Terminal};
+use super::step::{ForUserns, Plan, Step, Steps, Terminal};
 use super::{
-    caps, cgroup, death, dev, fd, keyring, landlock, mount, namespaces, nested, net, no_new_privs,
-    priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template, time, tty, user, userns, uts,
-    workdir,
+    caps, cgroup, death, dev, fd, idmap, keyring, landlock, mount, namespaces, nested, net,
+    no_new_privs, priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template, time, tty,
+    user, userns, uts, workdir,
 };
 use crate::spec::{Spec, Violation};
 
@@ -86,6 +89,7 @@ pub(crate) fn compile_kind(
         return Err(violations);
     }
     let draft = Draft::new(spec, facts, kind)?;
+    let trees = idmap::decide(&draft)?;
     let exec = exec::prepare(&draft);
     let (once, steps, makes) = steps(&draft, &exec);
     let once = once.map(|steps| Plan {
@@ -96,12 +100,14 @@ pub(crate) fn compile_kind(
         makes: Vec::new(),
         exec: Exec::none(),
         cgroups: Cgroups::default(),
+        userns: None,
         landlock: None,
         seccomp: None,
         missed: Vec::new(),
         terminal: Terminal::None,
         hands_over: true,
         parent_death: spec.parent_death.value,
+        maps_without_privilege: false,
         changes_ids: false,
         numbers: fd::Numbers::none(),
         role: None,
@@ -119,10 +125,17 @@ pub(crate) fn compile_kind(
         landlock: draft.landlock,
         seccomp: draft.seccomp.clone(),
         missed: draft.missed.clone(),
+        userns: draft.userns.as_ref().map(|userns| ForUserns {
+            maps: userns.maps.clone(),
+            writer: userns.writer,
+            origin: userns.origin.clone(),
+            trees,
+        }),
         terminal: draft.terminal,
         hands_over: draft.terminal_inside(),
         parent_death: spec.parent_death.value,
-        changes_ids: user::change(&draft),
+        maps_without_privilege: userns::without_privilege(&draft),
+        changes_ids: draft.change().is_some() || userns::becomes(&draft),
         numbers: draft.numbers,
         role: draft.role(),
         time_namespace: spec.namespaces.time.is_some(),
@@ -138,17 +151,19 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Option<Vec<Step>>, Vec<Step>, Vec<P
     fd::arrange(draft, &mut steps);
     death::arm(draft, &mut steps);
     cgroup::join(draft, &mut steps);
+    tty::session(draft, &mut steps);
+    death::look(draft, &mut steps);
     userns::map(draft, &mut steps);
     nested::forbid(draft, &mut steps);
     time::offsets(draft, &mut steps);
-    tty::session(draft, &mut steps);
-    death::look(draft, &mut steps);
     keyring::join(draft, &mut steps);
     uts::names(draft, &mut steps);
     net::loopback(draft, &mut steps);
     priority::set(draft, &mut steps);
     template::begin(draft, &mut steps);
     mount::private(draft, &mut steps);
+    rootfs::open(draft, &mut steps);
+    userns::become_somebody(draft, &mut steps);
     rootfs::prepare(draft, &mut steps);
     dev::mount(draft, &mut steps);
     proc::mount(draft, &mut steps);

@@ -6,25 +6,36 @@ use clonebox_child::Expect;
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::step::{Steps, slot};
-use super::user;
 use crate::spec::ParentDeath;
 
 /// SIGKILL when the parent's thread dies. SIGKILL, because PID 1 of a namespace ignores every other
 /// signal that it has no handler for.
+///
+/// A box that is to survive is tied while it waits at the gate: nobody else would let it through.
 pub(super) fn arm(draft: &Draft<'_>, steps: &mut Steps) {
-    let setting = &draft.spec.parent_death;
-    if setting.value == ParentDeath::Survive {
-        return;
+    if dies(draft) || draft.waits() {
+        let kill = Value::Name("SIGKILL", libc::SIGKILL as usize);
+        let origin = &draft.spec.parent_death.origin;
+        steps.push(origin, "tie the box to its parent's life", signal(kill));
     }
-    let arm = Call::new(
-        "prctl",
-        libc::SYS_prctl,
-        [
-            Value::Name("PR_SET_PDEATHSIG", libc::PR_SET_PDEATHSIG as usize),
-            Value::Name("SIGKILL", libc::SIGKILL as usize),
-        ],
-    );
-    steps.push(&setting.origin, "tie the box to its parent's life", arm);
+}
+
+/// Unties a box that is to survive, when it is through the gate.
+pub(super) fn disarm(draft: &Draft<'_>, steps: &mut Steps) {
+    if !dies(draft) {
+        let origin = &draft.spec.parent_death.origin;
+        let action = "untie the box from its parent's life";
+        steps.push(origin, action, signal(Value::Int(0)));
+    }
+}
+
+fn signal(signal: Value) -> Call {
+    let name = Value::Name("PR_SET_PDEATHSIG", libc::PR_SET_PDEATHSIG as usize);
+    Call::new("prctl", libc::SYS_prctl, [name, signal])
+}
+
+fn dies(draft: &Draft<'_>) -> bool {
+    draft.spec.parent_death.value != ParentDeath::Survive
 }
 
 /// The end if the parent has died before the signal was asked for. getppid(2) cannot tell: it is 0 in a
@@ -35,7 +46,7 @@ pub(super) fn arm(draft: &Draft<'_>, steps: &mut Steps) {
 /// signal, and too alive to be seen.
 pub(super) fn look(draft: &Draft<'_>, steps: &mut Steps) {
     let setting = &draft.spec.parent_death;
-    if setting.value == ParentDeath::Survive {
+    if !dies(draft) && !draft.waits() {
         return;
     }
     let look = Call::new(
@@ -53,10 +64,17 @@ pub(super) fn look(draft: &Draft<'_>, steps: &mut Steps) {
     steps.push(&setting.origin, "find the parent alive", look);
 }
 
-/// The kernel forgets the signal when ids change: commit_creds in kernel/cred.c.
-pub(super) fn arm_again(draft: &Draft<'_>, steps: &mut Steps) {
-    if user::change(draft) {
+/// Once more: the kernel forgets the signal when ids change (commit_creds in kernel/cred.c).
+pub(super) fn renew(draft: &Draft<'_>, steps: &mut Steps) {
+    if dies(draft) {
         arm(draft, steps);
         look(draft, steps);
+    }
+}
+
+/// After the last change of ids, if there is one.
+pub(super) fn arm_again(draft: &Draft<'_>, steps: &mut Steps) {
+    if draft.change().is_some() {
+        renew(draft, steps);
     }
 }

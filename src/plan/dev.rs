@@ -9,7 +9,7 @@ use super::exec::c_string;
 use super::path::{self, Links, close, enter, make_directory};
 use super::step::{Stage, Steps, slot};
 use super::{tree, tty};
-use crate::spec::{Dev, Namespace, Origin};
+use crate::spec::{Dev, Namespace, Origin, host_of};
 
 /// Those that every program expects: name, major, minor.
 const DEVICES: [(&CStr, u8, u8); 6] = [
@@ -29,7 +29,7 @@ const LINKS: [(&CStr, &CStr); 5] = [
 ];
 const CAP_MKNOD: u8 = 27;
 /// The group that owns terminals where distributions number it as Debian does.
-const TTY_GROUP: &str = "5";
+const TTY_GROUP: u32 = 5;
 
 pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
     if draft.spec.rootfs.is_none() {
@@ -79,12 +79,14 @@ fn minimal(draft: &Draft<'_>, origin: &Origin, steps: &mut Steps) {
         let shown = name.to_string_lossy();
         steps.push(origin, format!("make the link /dev/{shown}"), call);
     }
-    let own_ids = draft.userns.is_some() || !draft.facts.paths.initial_user_namespace;
-    let terminals = if own_ids {
-        // The group is not mapped there.
-        "newinstance,ptmxmode=0666,mode=0620".to_owned()
-    } else {
+    let has_group = match &draft.userns {
+        None => draft.facts.paths.initial_user_namespace,
+        Some(userns) => host_of(&userns.maps.gids, TTY_GROUP).is_some(),
+    };
+    let terminals = if has_group {
         format!("newinstance,ptmxmode=0666,mode=0620,gid={TTY_GROUP}")
+    } else {
+        "newinstance,ptmxmode=0666,mode=0620".to_owned()
     };
     let strict = libc::MS_NOSUID | libc::MS_NOEXEC;
     inside(origin, c"pts", c"devpts", strict, terminals, steps);

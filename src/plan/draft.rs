@@ -7,9 +7,10 @@ use super::facts::HostFacts;
 use super::seccomp::{self, Filter};
 use super::step::{Role, Terminal};
 use super::template::{self, Split};
-use super::{fd, nested, tty, user};
+use super::userns::{Userns, Writer};
+use super::{fd, ids, nested, tty, user};
 use crate::spec::{
-    Dev, Namespace, Origin, Propagation, Setting, Spec, User, UserNamespace, Violation, random_name,
+    Dev, Namespace, Origin, Propagation, Setting, Spec, User, Violation, random_name,
 };
 
 const CAP_SYS_ADMIN: u8 = 21;
@@ -40,8 +41,8 @@ pub(super) struct Draft<'a> {
     pub(super) spec: &'a Spec,
     pub(super) facts: &'a HostFacts,
     pub(super) name: String,
-    /// Who asked for a user namespace, if there is one.
-    pub(super) userns: Option<Origin>,
+    /// The user namespace, if there is one.
+    pub(super) userns: Option<Userns>,
     pub(super) terminal: Terminal,
     /// The streams that the new terminal takes.
     pub(super) on_terminal: [bool; 3],
@@ -65,23 +66,20 @@ impl<'a> Draft<'a> {
         kind: Kind,
     ) -> Result<Self, Vec<Violation>> {
         let (terminal, on_terminal) = tty::decide(spec, facts);
-        let namespace = &spec.namespaces.user;
-        let userns = match namespace.value {
-            UserNamespace::Auto => true,
-            UserNamespace::IfNeeded => !facts.effective.contains(CAP_SYS_ADMIN),
-            UserNamespace::Host => false,
-        };
+        let user = user::resolve(spec, facts)?;
+        let userns = ids::decide(spec, facts, user.as_ref())?;
         let (cgroups, mut missed) = cgroup::decide(spec, facts)?;
         let (landlock, more) = access::decide(spec, facts)?;
         missed.extend(more);
         let mut draft = Self {
             split: if kind.mounts_once {
-                template::decide(spec, facts, userns)
+                template::decide(spec, facts, userns.is_some())
             } else {
                 None
             },
             kind,
-            user: user::resolve(spec, facts)?,
+            userns,
+            user,
             cgroups,
             landlock,
             missed,
@@ -93,7 +91,6 @@ impl<'a> Draft<'a> {
                 .name
                 .as_ref()
                 .map_or_else(|| random_name(facts.entropy), |name| name.value.clone()),
-            userns: userns.then(|| namespace.origin.clone()),
             terminal,
             on_terminal,
         };
@@ -127,6 +124,35 @@ impl<'a> Draft<'a> {
     /// Whether the box has mounts besides /proc.
     pub(super) fn mounts(&self) -> bool {
         self.spec.rootfs.is_some() || !self.spec.mounts.is_empty()
+    }
+
+    /// Whether the launch makes mounts for the child: see [`idmap`](super::idmap).
+    pub(super) fn mounts_before(&self) -> bool {
+        let may = self.facts.effective.contains(CAP_SYS_ADMIN);
+        self.userns.is_some() && may && self.facts.paths.mount_setattr
+    }
+
+    /// Whether the child waits for the parent at the gate: see [`userns`](super::userns).
+    pub(super) fn waits(&self) -> bool {
+        let userns = self.userns.as_ref();
+        userns.is_some_and(|userns| userns.writer != Writer::Child)
+    }
+
+    /// Who the program runs as, if that is not who the child is during the set-up.
+    pub(super) fn change(&self) -> Option<&Setting<User>> {
+        match &self.userns {
+            None => self.user.as_ref(),
+            Some(userns) => Some(&userns.program).filter(|user| user.value != userns.set_up),
+        }
+    }
+
+    /// Whether the program runs as root, as far as there is one in the box.
+    pub(super) fn as_root(&self) -> bool {
+        let user = match &self.userns {
+            None => self.user.as_ref(),
+            Some(userns) => Some(&userns.program),
+        };
+        user.is_none_or(|user| user.value.uid == 0)
     }
 
     /// Whether mounts of the host may appear below a bind.

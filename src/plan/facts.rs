@@ -51,6 +51,41 @@ pub struct HostFacts {
     pub cgroups: CgroupFacts,
     /// About the paths of its mounts; nothing for a description without any.
     pub paths: PathFacts,
+    /// About ids; nothing for a description that needs none but the caller's.
+    pub ids: IdFacts,
+}
+
+/// Which ids a user namespace of the caller's may have.
+#[derive(Clone, Debug, Default)]
+pub struct IdFacts {
+    /// The caller is in the first user namespace, which has every id.
+    pub initial: bool,
+    /// The ids that the caller's own user namespace has.
+    pub own: BothIds,
+    /// Those that subuid(5) and subgid(5) give the caller.
+    pub subordinate: BothIds,
+    /// To whom they give them: the name that was looked for, for people.
+    pub name: String,
+    /// Why newuidmap(1) and newgidmap(1) cannot be used, if they cannot.
+    pub helpers_missing: Option<String>,
+}
+
+/// Ranges of user ids and of group ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BothIds {
+    /// Of user ids.
+    pub uids: Vec<IdRange>,
+    /// Of group ids.
+    pub gids: Vec<IdRange>,
+}
+
+/// Ids that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    /// The first one.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
 }
 
 /// A user, looked up.
@@ -122,6 +157,8 @@ pub struct PathFacts {
     pub root_flags: u64,
     /// Which of the directories /proc, /sys and /dev a root filesystem has.
     pub mount_points: [bool; 3],
+    /// The user to whom the root filesystem belongs, and the directory above it.
+    pub root_owners: [Option<u32>; 2],
     /// The caller is in the first user namespace, where devices can be made.
     pub initial_user_namespace: bool,
     /// The network namespace of the caller belongs to its user namespace.

@@ -21,6 +21,8 @@ mod env;
 mod exec;
 mod fd;
 mod file;
+mod idmap;
+mod ids;
 mod keyring;
 mod landlock;
 mod mask;
@@ -51,7 +53,10 @@ pub use access::Enforced;
 pub(crate) use compile::compile_kind;
 pub use compile::{TemplatePlans, compile, compile_template};
 pub(crate) use draft::Kind;
-pub use facts::{CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind, UserFacts};
+pub use facts::{
+    BothIds, CgroupFacts, Hierarchy, HostFacts, IdFacts, IdRange, MountFacts, PathFacts,
+    SourceKind, UserFacts,
+};
 pub use step::{Plan, PlannedStep};
 
 pub(crate) use call::{quoted, quoted_bare, shown};
@@ -60,7 +65,9 @@ pub(crate) use cgroup::{
     controllers as cgroup_controllers,
 };
 pub(crate) use exec::Words;
+pub(crate) use idmap::Tree;
 pub(crate) use landlock::DEVICES;
 pub(crate) use seccomp::Filter;
 pub(crate) use signal::name as signal_name;
-pub(crate) use step::{Role, Step, Terminal, slot};
+pub(crate) use step::{ForUserns, Role, Step, Terminal, slot};
+pub(crate) use userns::{Maps, Writer, lines as map_lines};

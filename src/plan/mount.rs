@@ -6,10 +6,13 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use clonebox_child::Slot;
+
 use super::call::{Call, Value, shown};
 use super::draft::Draft;
 use super::exec::c_string;
 use super::facts::{MountFacts, SourceKind};
+use super::idmap;
 use super::path::{self, LOOK_UP, Links, close, components, enter, make_directory, make_file};
 use super::step::{Stage, Steps, slot};
 use super::tree;
@@ -207,7 +210,15 @@ fn filesystem(
     steps.push(origin, action(&kind.to_string_lossy(), &mount.target), call);
 }
 
-/// Makes a mount of a bind's source, or of a file, in [`slot::TREE`], with its attributes.
+/// Where the mount of a bind's source, or of a file, is until it is where it belongs.
+fn slot_of(draft: &Draft<'_>, asked: Asked<'_>) -> Slot {
+    match asked.mount.kind {
+        MountKind::Bind { .. } if draft.mounts_before() => idmap::slot_of(asked.index),
+        _ => slot::TREE,
+    }
+}
+
+/// Makes a mount of a bind's source, or of a file, with its attributes.
 fn tree_of(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
     let Asked {
         origin,
@@ -215,15 +226,18 @@ fn tree_of(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
         facts,
         ..
     } = asked;
+    let slot = slot_of(draft, asked);
     let mut all = false;
     match &mount.kind {
         MountKind::Bind {
             source, recursive, ..
         } => {
             all = *recursive;
-            let tree = tree::clone_of_path(source, all).save(slot::TREE);
-            let action = format!("make a mount of {}", shown(source));
-            steps.push(origin, action, tree);
+            if !draft.mounts_before() {
+                let tree = tree::clone_of_path(source, all).save(slot);
+                let action = format!("make a mount of {}", shown(source));
+                steps.push(origin, action, tree);
+            }
         }
         MountKind::File { data, mode } => file(draft, asked, data, *mode, steps),
         _ => {}
@@ -231,14 +245,14 @@ fn tree_of(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
     let attributes = mount.attributes;
     if is_plain(draft, mount) {
     } else if draft.facts.paths.mount_setattr {
-        let call = tree::set_attributes(slot::TREE, attributes, all);
+        let call = tree::set_attributes(slot, attributes, all);
         steps.push(origin, "set the mount's attributes", call);
     } else {
         remount(origin, attributes, facts, is_file(mount, facts), steps);
     }
 }
 
-/// Puts the mount in [`slot::TREE`] where it belongs.
+/// Puts that mount where it belongs.
 fn put(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
     let Asked {
         origin,
@@ -246,19 +260,24 @@ fn put(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
         facts,
         ..
     } = asked;
+    let slot = slot_of(draft, asked);
     place(draft, asked, is_file(mount, facts), steps);
-    let attach = tree::attach(slot::TREE, slot::TARGET);
+    let attach = tree::attach(slot, slot::TARGET);
     steps.push(origin, action(&source_of(mount), &mount.target), attach);
     close(origin, slot::TARGET, steps);
-    close(origin, slot::TREE, steps);
+    close(origin, slot, steps);
     if !is_plain(draft, mount) && !draft.facts.paths.mount_setattr {
         tree::forget_memory(origin, steps);
     }
 }
 
-/// Whether a mount has no attributes of its own to be set.
+/// Whether a mount has no attributes to be set here: ids have been mapped by whoever made it.
 fn is_plain(draft: &Draft<'_>, mount: &Mount) -> bool {
-    mount.attributes == Attributes::default() && !draft.slaves()
+    let attributes = Attributes {
+        idmap: false,
+        ..mount.attributes
+    };
+    attributes == Attributes::default() && !draft.slaves()
 }
 
 fn is_file(mount: &Mount, facts: &MountFacts) -> bool {
@@ -341,7 +360,7 @@ fn file(draft: &Draft<'_>, asked: Asked<'_>, data: &[u8], mode: u32, steps: &mut
         "write the file",
         Call::new("write", libc::SYS_write, args),
     );
-    if let (Some(user), None) = (&draft.user, &draft.userns) {
+    if let Some(user) = draft.change() {
         let args = [
             Value::Slot(slot::OPENED),
             Value::Int(i64::from(user.value.uid)),

@@ -27,8 +27,8 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
         flags |= flag as u64;
         origins.push((name, origin.clone()));
     };
-    if let Some(origin) = &draft.userns {
-        add("user", libc::CLONE_NEWUSER, origin);
+    if let Some(userns) = &draft.userns {
+        add("user", libc::CLONE_NEWUSER, &userns.origin);
     }
     if draft.split.is_none() {
         add("mount", libc::CLONE_NEWNS, &Origin::Default);

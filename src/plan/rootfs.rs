@@ -20,29 +20,64 @@ use crate::spec::{Attributes, Origin, Rootfs, Setting, Writes};
 /// What statvfs(3) says of a mount, of which a change of its other flags must not take anything.
 const KEPT: u64 = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 
-/// Makes the root ready: a mount of its own, which a descriptor stands for. Without a root filesystem it
-/// is the one that is there.
+/// Opens what the caller may see: the working directory, the root filesystem or, without one, the root that
+/// is there. A root filesystem that the launch has made a mount of is mounted on that root.
+pub(super) fn open(draft: &Draft<'_>, steps: &mut Steps) {
+    if !draft.mounts() {
+        return;
+    }
+    if keeps_cwd(draft) {
+        let open = path::open_host(Path::new("."), LOOK_UP | libc::O_DIRECTORY);
+        let action = "open the working directory";
+        steps.at(Stage::Once, |steps| {
+            steps.push(&Origin::Default, action, open.save(slot::CWD));
+        });
+    }
+    let root = Path::new("/");
+    let (origin, path, action, slot) = match &draft.spec.rootfs {
+        None => (
+            &Origin::Default,
+            root,
+            "open the root".to_owned(),
+            slot::ROOT,
+        ),
+        Some(rootfs) if draft.mounts_before() => (
+            &rootfs.origin,
+            root,
+            "open the root".to_owned(),
+            slot::ROOTFS,
+        ),
+        Some(rootfs) => {
+            let path = &rootfs.value.path;
+            let action = format!("open the root filesystem {}", shown(path));
+            (&rootfs.origin, path.as_path(), action, slot::ROOTFS)
+        }
+    };
+    let open = path::open_host(path, LOOK_UP | libc::O_DIRECTORY);
+    steps.at(Stage::Once, |steps| {
+        steps.push(origin, action, open.save(slot));
+    });
+}
+
+/// Whether something is about the caller's working directory: paths of the caller's, or the box's start.
+fn keeps_cwd(draft: &Draft<'_>) -> bool {
+    draft.spec.rootfs.is_none() || !draft.mounts_before()
+}
+
+/// Makes the root ready: a mount of its own, which a descriptor stands for.
 pub(super) fn prepare(draft: &Draft<'_>, steps: &mut Steps) {
     if !draft.mounts() {
         return;
     }
-    let spec = draft.spec;
     steps.at(Stage::Once, |steps| {
-        let open = path::open_host(Path::new("."), LOOK_UP | libc::O_DIRECTORY);
-        let action = "open the working directory";
-        steps.push(&Origin::Default, action, open.save(slot::CWD));
         // The modes of what is made are meant.
         let umask = Call::new("umask", libc::SYS_umask, [Value::Octal(0)]);
         steps.push(&Origin::Default, "clear the umask", umask.save(slot::UMASK));
-        match &spec.rootfs {
-            Some(rootfs) => mount(draft, rootfs, steps),
-            None => {
-                let open = path::open_host(Path::new("/"), LOOK_UP | libc::O_DIRECTORY);
-                steps.push(&Origin::Default, "open the root", open.save(slot::ROOT));
-            }
+        if let Some(rootfs) = &draft.spec.rootfs {
+            mount(draft, rootfs, steps);
         }
     });
-    if let (Some(split), Some(rootfs)) = (&draft.split, &spec.rootfs) {
+    if let (Some(split), Some(rootfs)) = (&draft.split, &draft.spec.rootfs) {
         if !split.root_once {
             overlay_in_memory(
                 draft,
@@ -59,15 +94,8 @@ pub(super) fn prepare(draft: &Draft<'_>, steps: &mut Steps) {
 
 fn mount(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
     let origin = &rootfs.origin;
-    let path = &rootfs.value.path;
-    let open = path::open_host(path, LOOK_UP | libc::O_DIRECTORY);
-    let shown = shown(path);
-    steps.push(
-        origin,
-        format!("open the root filesystem {shown}"),
-        open.save(slot::ROOTFS),
-    );
-    if rootfs.value.writes == Writes::Through {
+    let shown = shown(&rootfs.value.path);
+    if rootfs.value.writes == Writes::Through && !draft.mounts_before() {
         // Before anything of ours lies on it.
         let tree = tree::clone_of(slot::ROOTFS, true).save(slot::ROOT);
         steps.push(origin, format!("make a mount of {shown}"), tree);
@@ -90,7 +118,7 @@ fn mount(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
         }
         (Writes::Discard, false) => overlay(draft, rootfs, None, slot::MEMORY, steps),
         (Writes::Discard, true) => {
-            lower_layer(origin, slot::STORE, steps);
+            lower_layer(draft, origin, slot::STORE, steps);
             // Not on top of the store itself: what is detached at last is what lies on top.
             let place = make_directory(slot::STORE, b"memory", 0o700);
             steps.push(origin, "make a place for the tmpfs", place);
@@ -116,18 +144,20 @@ fn overlay(
     if memory == slot::MEMORY {
         tree::memory(origin, memory, slot::ROOTFS, steps);
     }
-    lower_layer(origin, memory, steps);
+    lower_layer(draft, origin, memory, steps);
     match keep {
         None => upper_layer(origin, memory, steps),
         Some(upper) => {
             let place = make_directory(memory, b"keep", 0o755);
             steps.push(origin, "make a place for the upper layer", place);
-            let tree = tree::clone_of_path(upper, false).save(slot::TREE);
-            steps.push(origin, format!("make a mount of {}", shown(upper)), tree);
-            let attach = tree::attach_at(slot::TREE, memory, c"keep");
+            if !draft.mounts_before() {
+                let tree = tree::clone_of_path(upper, false).save(slot::UPPER);
+                steps.push(origin, format!("make a mount of {}", shown(upper)), tree);
+            }
+            let attach = tree::attach_at(slot::UPPER, memory, c"keep");
             steps.push(origin, format!("mount {}", shown(upper)), attach);
-            upper_layer(origin, slot::TREE, steps);
-            close(origin, slot::TREE, steps);
+            upper_layer(origin, slot::UPPER, steps);
+            close(origin, slot::UPPER, steps);
         }
     }
     let data = match keep {
@@ -157,14 +187,16 @@ fn overlay_in_memory(
     put_together(draft, rootfs, slot::MEMORY, data, steps);
 }
 
-fn lower_layer(origin: &Origin, memory: Slot, steps: &mut Steps) {
+fn lower_layer(draft: &Draft<'_>, origin: &Origin, memory: Slot, steps: &mut Steps) {
     let place = make_directory(memory, b"lower", 0o755);
     steps.push(origin, "make a place for the lower layer", place);
-    let lower = tree::clone_of(slot::ROOTFS, false).save(slot::TREE);
-    steps.push(origin, "make a mount of the lower layer", lower);
-    let attach = tree::attach_at(slot::TREE, memory, c"lower");
+    if !draft.mounts_before() {
+        let lower = tree::clone_of(slot::ROOTFS, false).save(slot::LOWER);
+        steps.push(origin, "make a mount of the lower layer", lower);
+    }
+    let attach = tree::attach_at(slot::LOWER, memory, c"lower");
     steps.push(origin, "mount the lower layer", attach);
-    close(origin, slot::TREE, steps);
+    close(origin, slot::LOWER, steps);
 }
 
 fn upper_layer(origin: &Origin, place: Slot, steps: &mut Steps) {
@@ -255,26 +287,30 @@ pub(super) fn pivot(draft: &Draft<'_>, steps: &mut Steps) {
             close(&Origin::Default, slot::CWD, steps);
         }
         Some(rootfs) => {
-            let used = if draft.split.is_some() {
-                slot::STORE
-            } else {
-                slot::CWD
-            };
-            close(&rootfs.origin, used, steps);
-            change(&rootfs.origin, &rootfs.value.path, steps);
+            if draft.split.is_some() {
+                close(&rootfs.origin, slot::STORE, steps);
+            } else if keeps_cwd(draft) {
+                close(&rootfs.origin, slot::CWD, steps);
+            }
+            change(draft, rootfs, steps);
         }
     }
     let umask = Call::new("umask", libc::SYS_umask, [Value::Slot(slot::UMASK)]);
     steps.push(&Origin::Default, "set the umask again", umask);
 }
 
-fn change(origin: &Origin, path: &Path, steps: &mut Steps) {
+fn change(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
+    let (origin, path) = (&rootfs.origin, &rootfs.value.path);
     enter(origin, slot::ROOT, "the root", steps);
     close(origin, slot::ROOT, steps);
     let args = [Value::Static(c"."), Value::Static(c".")];
     let pivot = Call::new("pivot_root", libc::SYS_pivot_root, args);
     let action = format!("make {} the root", shown(path));
     steps.push(origin, action, pivot);
+    // The layers of an overlay lie on top of the old root: see `open`.
+    if draft.mounts_before() && rootfs.value.writes != Writes::Through {
+        steps.push(origin, "leave the layers", tree::detach());
+    }
     steps.push(origin, "leave the old root", tree::detach());
     let chdir = Call::new("chdir", libc::SYS_chdir, [Value::Static(c"/")]);
     steps.push(origin, "enter the root", chdir);

@@ -13,7 +13,9 @@ use super::call::Call;
 use super::cgroup::Cgroups;
 use super::exec::Exec;
 use super::fd::Numbers;
+use super::idmap::Tree;
 use super::seccomp::Filter;
+use super::userns::{Maps, Writer};
 use crate::spec::{Origin, ParentDeath, Violation};
 
 /// Words that a launch fills in before the clone, or the child from an earlier step.
@@ -109,6 +111,14 @@ pub(crate) mod slot {
         pub(crate) message: Slot,
     }
 
+    /// The address of the gate.
+    pub(crate) const GATE: Slot = Slot(48);
+    /// Mounts that the launch has made: the root filesystem, what is written over it, and, from this number
+    /// on, each that was asked for.
+    pub(crate) const LOWER: Slot = Slot(49);
+    pub(crate) const UPPER: Slot = Slot(50);
+    pub(crate) const FIRST_TREE: u16 = 51;
+
     /// How a slot is shown where strace(1) would print a number.
     pub(crate) fn name(slot: Slot) -> &'static str {
         match slot {
@@ -121,7 +131,8 @@ pub(crate) mod slot {
             PARENT_FD => "<parent>",
             ROOT => "<root>",
             ROOTFS => "<rootfs>",
-            TREE => "<tree>",
+            TREE | LOWER | UPPER | Slot(FIRST_TREE..) => "<tree>",
+            GATE => "<gate>",
             TARGET => "<target>",
             DIRECTORY | NEXT => "<directory>",
             DEV => "<dev>",
@@ -259,12 +270,24 @@ pub(crate) enum Role {
     Stand,
 }
 
+/// What a launch does for a user namespace.
+#[derive(Debug)]
+pub(crate) struct ForUserns {
+    pub(crate) maps: Maps,
+    pub(crate) writer: Writer,
+    pub(crate) origin: Origin,
+    /// The mounts that it makes.
+    pub(crate) trees: Vec<Tree>,
+}
+
 /// A box, compiled: immutable, and good for any number of launches at once.
 pub struct Plan {
     pub(crate) name: String,
     pub(crate) clone: CloneCall,
     pub(crate) cgroups: Cgroups,
     pub(crate) seccomp: Option<Filter>,
+    /// What the launch does for a user namespace.
+    pub(crate) userns: Option<ForUserns>,
     pub(crate) landlock: Option<Enforced>,
     pub(crate) missed: Vec<Violation>,
     pub(crate) steps: Vec<Step>,
@@ -280,6 +303,8 @@ pub struct Plan {
     pub(crate) parent_death: ParentDeath,
     /// A step changes ids, which makes the shared memory undumpable: the launch restores that.
     pub(crate) changes_ids: bool,
+    /// Somebody writes maps who has no privilege, for which the memory must be dumpable.
+    pub(crate) maps_without_privilege: bool,
     pub(crate) numbers: Numbers,
     /// The program of ours that the child executes.
     pub(crate) role: Option<Role>,

@@ -73,7 +73,9 @@ pub(super) fn take(draft: &Draft<'_>, steps: &mut Steps) {
         );
         steps.push(origin, "make the new terminal the controlling one", control);
     }
-    if let (Some(user), None) = (&draft.user, &draft.userns) {
+    // A terminal of the caller's devpts is not the box's to give away.
+    let ours = draft.userns.is_none() || draft.terminal_inside();
+    if let Some(user) = draft.change().filter(|_| ours) {
         let own = Call::new(
             "fchown",
             libc::SYS_fchown,

@@ -20,6 +20,7 @@ mod rootfs;
 mod seccomp;
 mod tty;
 mod user;
+mod userns;
 mod uts;
 mod validate;
 
@@ -38,7 +39,7 @@ pub use exec::{Exec, MAX_ARG_STRLEN};
 pub use landlock::{Access, Landlock, PathRule};
 pub use mask::Masks;
 pub use mount::{Attributes, Mount, MountKind, MountParseError, Propagation};
-pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError, UserNamespace};
+pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError};
 pub use origin::{Origin, Setting};
 pub use rlimit::{Resource, Rlimit, RlimitParseError};
 pub use rootfs::{Dev, Rootfs, Writes};
@@ -46,6 +47,8 @@ pub use seccomp::{Arch, Seccomp, SeccompError, SeccompFilter, SeccompProfile, Se
 pub(crate) use seccomp::{ProfileRule, When};
 pub use tty::{Redirect, Tty};
 pub use user::{Login, User, UserParseError};
+pub use userns::{IdMapping, IdMappingParseError, UserNamespace};
+pub(crate) use userns::{MAX_MAPPINGS, container_of, host_of};
 pub(crate) use uts::is_name;
 pub use uts::{HOST_NAME_MAX, random_name};
 pub use validate::Violation;

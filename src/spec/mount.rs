@@ -75,6 +75,9 @@ pub struct Attributes {
     pub nodev: bool,
     /// Programs cannot be executed.
     pub noexec: bool,
+    /// Of a bind: its files have inside the ids that they have on the disk, although the box's are others
+    /// outside. See "Idmappings" in the kernel's documentation; since Linux 5.12. It needs CAP_SYS_ADMIN.
+    pub idmap: bool,
     /// Whether later mounts of the caller's appear in the box.
     pub propagation: Propagation,
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Setting;
+use super::{IdMapping, Setting, UserNamespace};
 
 /// Whose namespace of a kind the box uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,17 +13,6 @@ pub enum Namespace {
     Host,
     /// A new one.
     Private,
-}
-
-/// Whether there is a user namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserNamespace {
-    /// If the caller may not make the other namespaces without one (no `CAP_SYS_ADMIN`).
-    IfNeeded,
-    /// Always: one that maps the caller to root, or to the [`User`](super::User) asked for.
-    Auto,
-    /// Never.
-    Host,
 }
 
 /// What is added to the clocks of a time namespace. See time_namespaces(7).
@@ -50,6 +39,11 @@ pub struct Namespaces {
     pub cgroup: Setting<Namespace>,
     /// User and group ids. See user_namespaces(7).
     pub user: Setting<UserNamespace>,
+    /// The user ids that a user namespace has, instead of what [`user`](Self::user) chooses. One that is
+    /// given makes a user namespace; without any, the user ids are mapped as the group ids are.
+    pub uid_mappings: Vec<Setting<IdMapping>>,
+    /// The same for group ids; without any, they are mapped as the user ids are.
+    pub gid_mappings: Vec<Setting<IdMapping>>,
     /// A time namespace with these offsets.
     pub time: Option<Setting<TimeOffset>>,
 }
@@ -63,6 +57,8 @@ impl Default for Namespaces {
             net: Setting::default_of(Namespace::Host),
             cgroup: Setting::default_of(Namespace::Host),
             user: Setting::default_of(UserNamespace::IfNeeded),
+            uid_mappings: Vec::new(),
+            gid_mappings: Vec::new(),
             time: None,
         }
     }

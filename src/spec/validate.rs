@@ -7,7 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use super::uts::{HOST_NAME_MAX, is_name};
-use super::{MAX_ARG_STRLEN, MountKind, Namespace, Origin, Propagation, Spec, Swap, Tty, Writes};
+use super::{
+    IdMapping, MAX_ARG_STRLEN, MAX_MAPPINGS, MountKind, Namespace, Origin, Propagation, Setting,
+    Spec, Swap, Tty, UserNamespace, Writes,
+};
 
 /// One thing that is wrong with a [`Spec`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +84,9 @@ pub(super) fn validate(spec: &Spec) -> Vec<Violation> {
     mounts(spec, &mut found);
     limits(spec, &mut found);
     confinement(spec, &mut found);
+    for mappings in [&spec.namespaces.uid_mappings, &spec.namespaces.gid_mappings] {
+        id_mappings(mappings, spec, &mut found);
+    }
     combinations(spec, &mut found);
     found.0
 }
@@ -178,6 +184,57 @@ fn only_in_rootfs(spec: &Spec, origin: &Origin, found: &mut Violations) {
     });
 }
 
+/// The smallest page.
+const PAGE: usize = 4096;
+
+/// Ranges of ids, by themselves and among each other.
+fn id_mappings(mappings: &[Setting<IdMapping>], spec: &Spec, found: &mut Violations) {
+    let user = &spec.namespaces.user;
+    let alone = matches!(user.value, UserNamespace::Auto | UserNamespace::IfNeeded);
+    for mapping in mappings {
+        found.check(alone, &mapping.origin, || {
+            format!("which ids there are is said by {} already", user.origin)
+        });
+        let fault = mapping.value.fault();
+        found.check(fault.is_none(), &mapping.origin, || {
+            fault.unwrap_or_default().to_owned()
+        });
+    }
+    if let Some(first_too_many) = mappings.get(MAX_MAPPINGS) {
+        let count = mappings.len();
+        found.check(false, &first_too_many.origin, || {
+            format!("these are {count} ranges; the kernel takes at most {MAX_MAPPINGS}")
+        });
+        return;
+    }
+    // The kernel takes less than a page at once, of 4096 bytes at least: map_write in kernel/user_namespace.c.
+    let length: usize = mappings
+        .iter()
+        .map(|mapping| mapping.value.to_string().len() + "\n".len())
+        .sum();
+    if let Some(last) = mappings.last().filter(|_| length >= PAGE) {
+        found.check(false, &last.origin, || {
+            format!(
+                "the ranges are {length} bytes long; the kernel takes at most {}",
+                PAGE - 1
+            )
+        });
+    }
+    let right = || {
+        mappings
+            .iter()
+            .filter(|mapping| mapping.value.fault().is_none())
+    };
+    for (index, mapping) in right().enumerate() {
+        let mut before = right().take(index);
+        if let Some(other) = before.find(|other| other.value.overlaps(&mapping.value)) {
+            found.check(false, &mapping.origin, || {
+                format!("the range overlaps that of {}", other.origin)
+            });
+        }
+    }
+}
+
 /// Bytes of a file in memory. Our own limit: it is kept by everyone who keeps the description.
 const MAX_FILE_LEN: usize = 16 << 20;
 
@@ -201,6 +258,10 @@ fn mounts(spec: &Spec, found: &mut Violations) {
         });
         found.check(mount.target != Path::new("/"), origin, || {
             "nothing is mounted on / but a root filesystem".to_owned()
+        });
+        let bind = matches!(mount.kind, MountKind::Bind { .. });
+        found.check(!mount.attributes.idmap || bind, origin, || {
+            "only a bind has ids that can be mapped".to_owned()
         });
         let slave = mount.attributes.propagation == Propagation::Slave;
         found.check(!slave || spec.rootfs.is_some(), origin, || {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::alone;
 use crate::support::clonebox::{run, run_probe};
 use crate::support::rootfs::Root;
 use crate::support::status::Status;
@@ -85,8 +86,9 @@ tests! {
 
     fn they_can_be_turned_off_in_a_root_filesystem() needs [Userns, Execveat] {
         let root = Root::new();
-        root.run(&["--userns", "auto", "--seccomp", "off"], &["nest"]).succeeds().prints("fine\n");
-        root.run(&["--userns", "auto", "--disable-userns", "--seccomp", "off"], &["nest"]).succeeds().prints("ENOSPC\n");
+        let [uids, gids] = alone();
+        root.run(&[uids, gids, "--seccomp", "off"], &["nest"]).succeeds().prints("fine\n");
+        root.run(&[uids, gids, "--disable-userns", "--seccomp", "off"], &["nest"]).succeeds().prints("ENOSPC\n");
     }
 
     fn they_are_not_turned_off_where_that_would_not_hold() needs [Userns] {

@@ -103,6 +103,14 @@ tests! {
         dies_at_any_instant(&["-u", "12345:12345"]);
     }
 
+    fn a_box_with_other_ids_dies_with_clonebox_at_any_instant_of_its_start() needs [Root, Userns] {
+        dies_at_any_instant(&["--userns", "auto"]);
+    }
+
+    fn a_box_with_subordinate_ids_dies_with_clonebox_at_any_instant_of_its_start() needs [Subids] {
+        dies_at_any_instant(&["--userns", "auto"]);
+    }
+
     fn a_box_of_another_user_dies_with_clonebox() needs [Root] {
         let marker = marker("user");
         let talk = at_work(&["-u", "12345:12345"], &["stay", &marker]);

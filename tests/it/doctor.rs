@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use crate::support::clonebox::run;
-use crate::support::{Clonebox, binary, files, probe, seccomp, tests};
+use crate::support::{Clonebox, alone, binary, files, probe, seccomp, tests};
 
 /// Who asks: words that come before those of the command, and what is done to it before.
 struct Caller<'a> {
@@ -181,7 +181,8 @@ tests! {
         let outer = binary();
         let outer = outer.to_str().expect("UTF-8");
         let off = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$@\"";
-        let prefix = [outer, "--userns=auto", "--cap-add=ALL", "--", "/bin/sh", "-c", off, "-"];
+        let [uids, gids] = alone();
+        let prefix = [outer, uids, gids, "--cap-add=ALL", "--", "/bin/sh", "-c", off, "-"];
         let diagnosis = what_it_says_is_what_happens(&Caller { prefix: &prefix, ..PLAIN });
         let tried = finding(&diagnosis, "user namespace");
         assert_eq!(tried["health"], "missing", "{tried}");

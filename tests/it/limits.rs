@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::clonebox::{Clonebox, binary, run};
 use crate::support::files;
-use crate::support::{probe, processes, run_probe, tests};
+use crate::support::{alone, probe, processes, run_probe, tests};
 
 /// Longer than the kernel takes to end what was killed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -279,7 +279,7 @@ tests! {
             "/sys/fs/cgroup/memory/memory.limit_in_bytes"
         };
         let root = crate::support::rootfs::Root::new();
-        for more in [&[][..], &["--userns", "auto"], &["--cgroupns", "private"]] {
+        for more in [&[][..], &alone(), &["--cgroupns", "private"]] {
             let options = [&["-m", "64m"], more].concat();
             root.run(&options, &["cat", file]).succeeds().prints("67108864\n");
             root.run(&options, &["try", file, "/sys/fs/cgroup/new"]).succeeds().prints("EROFS\nEROFS\n");

@@ -43,6 +43,7 @@ mod trace;
 mod tty;
 mod usage;
 mod user;
+mod userns;
 mod volumes;
 
 use std::process::ExitCode;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         tty::tests(),
         usage::tests(),
         user::tests(),
+        userns::tests(),
         volumes::tests(),
     ])
 }

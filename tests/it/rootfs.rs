@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::alone;
 use crate::support::clonebox::{Clonebox, run};
 use crate::support::files;
 use crate::support::pty::{Change, Terminal};
@@ -91,7 +92,7 @@ tests! {
 
     fn devices_work_in_a_user_namespace() needs [Userns] {
         let root = Root::new();
-        let options = ["--userns", "auto"];
+        let options = alone();
         root.run(&options, &["stat", "/dev/null", "/dev/zero"]).succeeds();
         root.run(&options, &["try", "/dev/null", "/dev/full", "/dev/zero"]).succeeds().prints("made\nENOSPC\nmade\n");
         root.run(&options, &["list", "/dev/pts"]).succeeds().prints("ptmx\n");

@@ -206,7 +206,7 @@ tests! {
         refused(&["--tty", "yes"], "--tty yes: expected auto, new, inherit or none");
         refused(&["--pid=none"], "--pid none: expected private or host");
         refused(&["--net", "private"], "--net private: expected none or host");
-        refused(&["--userns", "yes"], "--userns yes: expected auto or host");
+        refused(&["--userns", "yes"], "--userns yes: expected auto, host, keep-id or nomap");
         refused(&["--explain=yaml"], "--explain yaml: expected --explain or --explain=json");
         refused(&["--nice", "x"], "--nice x: expected a whole number");
         refused(&["--umask", "8"], "--umask 8: expected an octal number, as in 022");

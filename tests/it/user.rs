@@ -9,7 +9,7 @@ use crate::support::clonebox::{Clonebox, run};
 use crate::support::files::{self, Public};
 use crate::support::rootfs::Root;
 use crate::support::status::Status;
-use crate::support::{binary, run_probe, tests};
+use crate::support::{alone, binary, run_probe, tests};
 
 /// The status of a box with these options, started without one's own path to this binary.
 #[track_caller]
@@ -95,21 +95,24 @@ tests! {
         assert_eq!(output.stdout, b"1\n", "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn an_ordinary_user_is_root_in_the_box() needs [NotRoot, Box] {
+    fn an_ordinary_user_is_root_in_the_box_and_alone() needs [NotRoot, Box] {
         runs_as(&Status::in_a_box(&[]), "0", "0");
+        let map = run_probe(&[], &["cat", "/proc/self/uid_map"]).succeeds().stdout();
+        let words: Vec<&str> = map.split_whitespace().collect();
+        assert_eq!(words, ["0", &geteuid().to_string(), "1"]);
     }
 
-    fn a_user_namespace_maps_its_caller_to_root_and_nobody_else() needs [Userns] {
+    fn a_user_namespace_with_one_id_maps_its_caller_to_root_and_nobody_else() needs [Userns] {
         let words = |file: &str| {
-            let text = run_probe(&["--userns", "auto"], &["cat", file]).succeeds().stdout();
+            let text = run_probe(&alone(), &["cat", file]).succeeds().stdout();
             text.split_whitespace().map(str::to_owned).collect::<Vec<String>>()
         };
         assert_eq!(words("/proc/self/uid_map"), ["0", &geteuid().to_string(), "1"]);
         assert_eq!(words("/proc/self/gid_map"), ["0", &getegid().to_string(), "1"]);
     }
 
-    fn a_user_namespace_gives_up_setgroups() needs [Userns] {
-        run_probe(&["--userns", "auto"], &["cat", "/proc/self/setgroups"]).prints("deny\n");
+    fn a_user_namespace_with_one_id_gives_up_setgroups() needs [Userns] {
+        run_probe(&alone(), &["cat", "/proc/self/setgroups"]).prints("deny\n");
     }
 
     fn a_user_namespace_maps_its_caller_to_whom_is_asked_for() needs [Userns] {
@@ -125,7 +128,7 @@ tests! {
         let directory = files::directory();
         let path = directory.path().join("file");
         let name = path.to_str().expect("UTF-8");
-        run_probe(&["--userns", "auto"], &["write", name, "644"]).succeeds();
+        run_probe(&alone(), &["write", name, "644"]).succeeds();
         assert_eq!(path.metadata().expect("a file").uid(), geteuid().as_raw());
     }
 
@@ -167,8 +170,9 @@ tests! {
 
     fn a_user_by_name_works_in_a_user_namespace() needs [Userns] {
         let root = with_users();
-        let status = root.run(&["--userns", "auto", "-u", "web"], &["cat", "/proc/self/status"]).succeeds().stdout();
-        runs_as(&Status::printed(status), "33", "44");
+        let options = [format!("--uidmap=33:{}:1", geteuid()), format!("--gidmap=44:{}:1", getegid())];
+        let status = root.run(&[&options[0], &options[1], "-u", "web"], &["cat", "/proc/self/status"]).succeeds();
+        runs_as(&Status::printed(status.stdout()), "33", "44");
     }
 
     fn a_user_who_is_not_there_is_an_error() needs [] {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clonebox::{
-    Cpus, Dev, DeviceLimit, Login, Mount, MountKind, Namespace, Origin, ParentDeath, Propagation,
-    Rate, Redirect, Resource, Rlimit, Rootfs, Selection, Setting, Spec, Swap, TimeOffset, Tty,
-    User, UserNamespace, Writes,
+    Cpus, Dev, DeviceLimit, IdMapping, Login, Mount, MountKind, Namespace, Origin, ParentDeath,
+    Propagation, Rate, Redirect, Resource, Rlimit, Rootfs, Selection, Setting, Spec, Swap,
+    TimeOffset, Tty, User, UserNamespace, Writes,
 };
 
 use crate::choices::Choices;
@@ -301,16 +301,35 @@ impl MountKindWord {
 fn namespaces(spec: &mut Spec, choices: &mut Choices<'_>) {
     let own = choices.pick(&[Namespace::Private, Namespace::Host]);
     let all = &mut spec.namespaces;
-    match choices.below(6) {
+    match choices.below(7) {
         0 => all.uts = asked(own),
         1 => all.pid = asked(own),
         2 => all.ipc = asked(own),
         3 => all.net = asked(own),
         4 => all.cgroup = asked(own),
+        5 => {
+            let id = |choices: &mut Choices<'_>| {
+                choices.pick(&[0, 1, 1000, 100_000, u32::MAX - 1, u32::MAX])
+            };
+            let mapping = IdMapping {
+                container_id: id(choices),
+                host_id: id(choices),
+                size: id(choices),
+            };
+            let list = choices.pick(&[true, false]);
+            let list = if list {
+                &mut all.uid_mappings
+            } else {
+                &mut all.gid_mappings
+            };
+            list.push(asked(mapping));
+        }
         _ => {
             all.user = asked(choices.pick(&[
                 UserNamespace::IfNeeded,
                 UserNamespace::Auto,
+                UserNamespace::KeepId,
+                UserNamespace::NoMap,
                 UserNamespace::Host,
             ]));
         }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use clonebox::{
-    CapabilitySet, CgroupFacts, Hierarchy, HostFacts, MountFacts, PathFacts, SourceKind, Spec,
-    UserFacts, compile, compile_template,
+    BothIds, CapabilitySet, CgroupFacts, Hierarchy, HostFacts, IdFacts, IdRange, MountFacts,
+    PathFacts, SourceKind, Spec, UserFacts, compile, compile_template,
 };
 
 use crate::choices::Choices;
@@ -45,16 +45,41 @@ fn facts(choices: &mut Choices<'_>) -> HostFacts {
         })),
     };
     facts.cgroups = cgroups(choices);
+    facts.ids = ids(choices);
     facts.paths = PathFacts {
         openat2: choices.yes(),
         mount_setattr: choices.yes(),
         root_flags: choices.number(),
+        root_owners: [
+            choices.pick(&[None, Some(0), Some(100_000)]),
+            choices.pick(&[None, Some(0)]),
+        ],
         mount_points: [choices.yes(), choices.yes(), choices.yes()],
         initial_user_namespace: choices.yes(),
         own_network: choices.yes(),
         mounts: Vec::new(),
     };
     facts
+}
+
+fn ids(choices: &mut Choices<'_>) -> IdFacts {
+    let range = |first, count| IdRange { first, count };
+    let ranges = [
+        vec![range(0, u32::MAX)],
+        vec![range(100_000, 65_536)],
+        vec![range(0, 1), range(u32::MAX - 1, 1), range(5, 1000)],
+        Vec::new(),
+    ];
+    let mut any = || ranges[choices.below(ranges.len())].clone();
+    let both = |uids, gids| BothIds { uids, gids };
+    let (own, subordinate) = (both(any(), any()), both(any(), any()));
+    IdFacts {
+        initial: choices.yes(),
+        own,
+        subordinate,
+        name: "the user web".to_owned(),
+        helpers_missing: choices.yes().then(|| "there is none".to_owned()),
+    }
 }
 
 fn cgroups(choices: &mut Choices<'_>) -> CgroupFacts {

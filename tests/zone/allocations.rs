@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::thread;
 
 use clonebox::{
-    CapabilitySet, Command, HostFacts, ParentDeath, Plan, Stdio, compile, compile_template,
+    CapabilitySet, Command, HostFacts, IdFacts, ParentDeath, Plan, Stdio, compile, compile_template,
 };
 
 use crate::support::harness::Test;
@@ -270,6 +270,7 @@ fn facts(uid: u32) -> HostFacts {
         devices: Vec::new(),
         cgroups: clonebox::CgroupFacts::default(),
         paths: clonebox::PathFacts::default(),
+        ids: IdFacts::default(),
     }
 }
 

@@ -39,7 +39,9 @@ pub(crate) fn tests() -> Vec<Test> {
     let test = |name, needs: &[Need], run: fn()| Test::new(module, name, needs, run);
     let here = &[Need::Box, Need::Seccomp];
     let clone3 = &[Need::Box, Need::Seccomp, Need::Clone3];
-    let of_recipes = RECIPES.iter().map(|recipe| {
+    // Where filters are installed, newuidmap(1) has no privilege.
+    let filtered = RECIPES.iter().filter(|recipe| !recipe.needs(Need::Subids));
+    let of_recipes = filtered.map(|recipe| {
         let name = "every_step_of_{}_can_fail_and_leaves_nothing";
         recipe.test(module, name, &[Need::Seccomp], every_step_fails)
     });

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use clonebox::{HostFacts, Namespace, Origin, Setting, Spec, Tty, UserNamespace, compile};
+use clonebox::{HostFacts, Namespace, Origin, Setting, Spec, Tty, compile};
 use tempfile::TempDir;
 
 use crate::support::harness::LAUNCH;
@@ -22,7 +22,19 @@ tests! {
     }
 
     fn a_box_with_a_user_namespace_does_what_explain_says() needs [Userns, Strace, Clone3] {
-        compare(&["--userns", "auto"]);
+        let options = caller_alone();
+        compare(&[&options[0], &options[1]]);
+    }
+
+    // Of an ordinary user newuidmap(1) has no privilege under strace.
+    fn a_box_with_other_ids_than_the_callers_does_what_explain_says() needs [Root, Userns, Strace, Clone3] {
+        compare(&["--userns", "auto", "-u", "33:44"]);
+    }
+
+    fn a_box_with_mapped_mounts_does_what_explain_says() needs [Idmap, Strace, Clone3] {
+        let root = Root::new();
+        compare_in(&root, &["--rootfs", &root.path(), "--userns", "auto", "-v", "/tmp:/t:idmap,ro"]);
+        compare_in(&root, &["--rootfs-overlay", &root.path(), "--userns", "keep-id", "-v", "/tmp:/t"]);
     }
 
     fn a_box_with_many_options_does_what_explain_says() needs [Box, Strace, Clone3] {
@@ -94,7 +106,8 @@ tests! {
 
     fn a_box_with_a_root_filesystem_and_a_user_namespace_does_what_explain_says() needs [Userns, Strace, Clone3] {
         let root = Root::new();
-        compare_in(&root, &["--rootfs", &root.path(), "--userns", "auto", "--tmpfs", "/t"]);
+        let options = caller_alone();
+        compare_in(&root, &["--rootfs", &root.path(), &options[0], &options[1], "--tmpfs", "/t"]);
     }
 
     fn a_box_with_mounts_on_the_callers_root_does_what_explain_says() needs [Box, Strace, Clone3] {
@@ -125,7 +138,8 @@ tests! {
     }
 
     fn a_box_without_user_namespaces_inside_does_what_explain_says() needs [Userns, Strace, Clone3] {
-        compare(&["--userns", "auto", "--disable-userns"]);
+        let [uids, gids] = caller_alone();
+        compare(&[&uids, &gids, "--disable-userns"]);
     }
 
     fn a_template_and_its_boxes_do_what_their_plans_say() needs [Root, Strace, Clone3] {
@@ -144,8 +158,16 @@ tests! {
     }
 
     fn a_box_with_options_without_clone3_does_what_its_plan_says() needs [Userns, Strace] {
-        compare_without_clone3(&["--userns", "auto", "--net", "none", "--init"], |spec| {
-            spec.namespaces.user.value = UserNamespace::Auto;
+        let [uids, gids] = caller_alone();
+        compare_without_clone3(&[&uids, &gids, "--net", "none", "--init"], |spec| {
+            for word in caller_alone() {
+                let (option, mapping) = word.split_once('=').expect("two words");
+                let mapping = Setting::default_of(mapping.parse().expect("a good range"));
+                match option {
+                    "--uidmap" => spec.namespaces.uid_mappings.push(mapping),
+                    _ => spec.namespaces.gid_mappings.push(mapping),
+                }
+            }
             spec.namespaces.net.value = Namespace::Private;
             spec.init = Some(Origin::Default);
         });
@@ -326,11 +348,11 @@ fn children(directory: &Path) -> Vec<PathBuf> {
         let clones = text
             .lines()
             .filter(|line| line.starts_with("clone") && line.contains("CLONE_VM|"));
+        // One that tells nobody of its end only has a user namespace made, for mounts.
         let children = clones.filter_map(|line| {
             let pid = line.rsplit_once(" = ")?.1;
-            pid.parse::<u32>()
-                .ok()
-                .filter(|_| line.contains("CLONE_PIDFD"))
+            let is_box = line.contains("CLONE_PIDFD") && line.contains("SIGCHLD");
+            pid.parse::<u32>().ok().filter(|_| is_box)
         });
         let children: Vec<_> = children
             .map(|pid| directory.join(format!("trace.{pid}")))
@@ -374,6 +396,7 @@ fn fits(made: &str, announced: &str) -> bool {
             .strip_prefix('"')
             .and_then(|text| Some(text.find('"')? + 2)),
         "address" => made.find(' '),
+        "gate" => made.find(','),
         "struct" => closing_brace(made),
         "filter" => made.find('}'),
         _ => made.find(|c: char| !c.is_ascii_digit()),
@@ -397,6 +420,14 @@ fn closing_brace(text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// The options for a user namespace in which the caller is root, and alone.
+fn caller_alone() -> [String; 2] {
+    [
+        format!("--uidmap=0:{}:1", nix::unistd::geteuid()),
+        format!("--gidmap=0:{}:1", nix::unistd::getegid()),
+    ]
 }
 
 /// The first unknown word: what stands before it, the word, and what comes after.

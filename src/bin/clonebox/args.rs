@@ -165,6 +165,12 @@ pub(crate) struct Args {
     /// user namespace
     #[argh(option)]
     pub(crate) userns: Option<String>,
+    /// user ids of a user namespace
+    #[argh(option)]
+    pub(crate) uidmap: Vec<String>,
+    /// group ids of a user namespace
+    #[argh(option)]
+    pub(crate) gidmap: Vec<String>,
     /// offset of the clocks
     #[argh(option)]
     pub(crate) time_offset: Option<String>,

@@ -174,9 +174,13 @@ fn namespaces(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     }
     let user = optional("--userns", args.userns.as_deref(), |word| match word {
         "auto" => Ok(UserNamespace::Auto),
+        "keep-id" => Ok(UserNamespace::KeepId),
+        "nomap" => Ok(UserNamespace::NoMap),
         "host" => Ok(UserNamespace::Host),
-        _ => Err("expected auto or host"),
+        _ => Err("expected auto, host, keep-id or nomap"),
     })?;
+    own.uid_mappings = repeated("--uidmap", &args.uidmap, parse)?;
+    own.gid_mappings = repeated("--gidmap", &args.gidmap, parse)?;
     own.user = user.unwrap_or_else(|| own.user.clone());
     own.time = optional("--time-offset", args.time_offset.as_deref(), parse)?;
     Ok(())

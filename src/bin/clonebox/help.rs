@@ -38,7 +38,7 @@ Limits
 Namespaces
       --pid host   --uts host      use the host's (private by default)
       --ipc private   --cgroupns private   --net none     use new ones
-      --userns auto|host   (auto unless the caller may make the others without)
+      --userns auto|keep-id|nomap|host   --uidmap, --gidmap CONTAINER:HOST:SIZE
       --time-offset SECONDS   (or monotonic=SECONDS,boottime=SECONDS)
 Privileges
       --cap-add CAP   --cap-drop CAP   change the 11 that are kept; ALL, NONE

@@ -90,7 +90,7 @@ impl Mount {
     ///
     /// `type` is bind, tmpfs, overlay, proc, sysfs, devpts or mqueue. The other words are `src` (or
     /// `source`), `dst` (`destination`, `target`), `ro` (`readonly`), `rw`, `nosuid`, `suid`, `nodev`,
-    /// `dev`, `noexec`, `exec`; of a bind `rbind`, `bind-nonrecursive` and `private`, `rprivate`,
+    /// `dev`, `noexec`, `exec`; of a bind `idmap`, `rbind`, `bind-nonrecursive` and `private`, `rprivate`,
     /// `slave`, `rslave` (also after `bind-propagation=`); of a tmpfs `size=` (or `tmpfs-size=`: bytes,
     /// or with k, m, g) and `mode=` (`tmpfs-mode=`: octal); of an overlay `lowerdir=`, several with `:`
     /// between them, `upperdir=` and `workdir=`. A switch may have `=true` or `=false`.
@@ -168,6 +168,7 @@ impl Mount {
             ("dev", _) => attributes.nodev = false,
             ("noexec", _) => attributes.noexec = true,
             ("exec", _) => attributes.noexec = false,
+            ("idmap", MountKind::Bind { .. }) => attributes.idmap = true,
             ("rbind", MountKind::Bind { recursive, .. }) => *recursive = true,
             ("bind" | "bind-nonrecursive", MountKind::Bind { recursive, .. }) => *recursive = false,
             ("private" | "rprivate", MountKind::Bind { .. }) => {
@@ -294,6 +295,7 @@ mod tests {
         assert_eq!(mount.target, PathBuf::from("/b"));
         assert!(mount.attributes.read_only);
         assert_eq!(mount.attributes.propagation, Propagation::Slave);
+        assert!(Mount::parse_volume("/a:/b:idmap").unwrap().attributes.idmap);
         assert_eq!(Mount::parse_volume("/a:/b"), Ok(Mount::bind("/a", "/b")));
         for wrong in [
             "",
@@ -369,6 +371,8 @@ mod tests {
             "dst=/b,src=/a,bind-propagation=ro",
             "dst=/b,src=/a,private=false",
             "type=tmpfs,dst=/t,rbind=false",
+            "type=tmpfs,dst=/t,idmap",
+            "dst=/b,src=/a,idmap=uids=0-1-1",
         ] {
             assert!(Mount::parse(wrong).is_err(), "{wrong}");
         }

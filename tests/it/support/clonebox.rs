@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 
 use super::probe;
@@ -109,6 +110,18 @@ impl Clonebox {
 /// Runs a probe in a box with these options.
 pub(crate) fn run_probe(options: &[&str], words: &[&str]) -> Ran {
     Clonebox::new().args(options).probe(words).run()
+}
+
+/// The options for a user namespace in which the caller is root, and alone: on every kernel, for everybody.
+pub(crate) fn alone() -> [&'static str; 2] {
+    static WORDS: OnceLock<[String; 2]> = OnceLock::new();
+    let words = WORDS.get_or_init(|| {
+        [
+            format!("--uidmap=0:{}:1", nix::unistd::geteuid()),
+            format!("--gidmap=0:{}:1", nix::unistd::getegid()),
+        ]
+    });
+    words.each_ref().map(String::as_str)
 }
 
 /// Runs the command with these words, without input.

@@ -19,5 +19,5 @@ pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod talk;
 
-pub(crate) use clonebox::{Clonebox, binary, run_probe};
+pub(crate) use clonebox::{Clonebox, alone, binary, run_probe};
 pub(crate) use harness::tests;

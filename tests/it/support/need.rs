@@ -26,6 +26,10 @@ pub(crate) enum Need {
     NotRoot,
     /// User namespaces can be made.
     Userns,
+    /// The kernel maps the ids of a mount in the directory for temporary files, for root.
+    Idmap,
+    /// The caller is an ordinary user who has subordinate ids and can map them.
+    Subids,
     /// There are pseudoterminals.
     Ptmx,
     /// Seccomp filters can be installed.
@@ -75,11 +79,13 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 27] = [
+const ALL: [(Need, &str); 29] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
     (Need::Userns, "userns"),
+    (Need::Idmap, "idmap"),
+    (Need::Subids, "subids"),
     (Need::Ptmx, "ptmx"),
     (Need::Seccomp, "seccomp"),
     (Need::Libseccomp, "libseccomp"),
@@ -154,6 +160,16 @@ impl Need {
             }
             Self::NotRoot => when(!root, "root"),
             Self::Userns => works(&["--userns=auto", "--", "/bin/true"]),
+            Self::Idmap => {
+                when(root, "not root")?;
+                let source = tempfile::tempdir().map_err(|error| error.to_string())?;
+                let volume = format!("--volume={}:/tmp:idmap", source.path().display());
+                works(&["--userns=auto", &volume, "--workdir=/", "--", "/bin/true"])
+            }
+            Self::Subids => {
+                when(!root, "root")?;
+                works(&["--userns=nomap", "--", "/bin/true"])
+            }
             Self::Ptmx => when(
                 nix::pty::openpty(None, None).is_ok(),
                 "no pseudoterminal can be opened",

@@ -6,7 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
 
 const OP_ANSWER: u32 = libc::SECCOMP_RET_TRACE;
 
@@ -20,11 +23,23 @@ pub(crate) fn refuse(calls: &[libc::c_long], errno: i32) {
 }
 
 fn program(calls: &[libc::c_long], action: SeccompAction) -> BpfProgram {
-    let rules = calls.iter().map(|&call| (call, Vec::new())).collect();
+    let rules = calls.iter().map(|&call| (call, conditions(call))).collect();
     let arch = std::env::consts::ARCH.try_into().expect("a known machine");
     SeccompFilter::new(rules, SeccompAction::Allow, action, arch)
         .and_then(TryInto::try_into)
         .expect("a filter of whole calls")
+}
+
+/// Of futex(2) only the plain wait, which neither libc nor std makes: with any other the threads of this
+/// process tell each other what there is to answer.
+fn conditions(call: libc::c_long) -> Vec<SeccompRule> {
+    if call != libc::SYS_futex {
+        return Vec::new();
+    }
+    let wait = libc::FUTEX_WAIT.cast_unsigned().into();
+    let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, wait);
+    let rule = SeccompRule::new(vec![condition.expect("a good condition")]);
+    vec![rule.expect("one condition")]
 }
 
 /// Where calls wait for an answer.

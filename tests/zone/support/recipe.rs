@@ -7,9 +7,9 @@ use std::path::Path;
 use std::thread;
 
 use clonebox::{
-    Access, Command, Hierarchy, HostFacts, Mount, MountFacts, Namespace, Origin, ParentDeath,
-    PathFacts, PathRule, Plan, Redirect, Resource, Rlimit, Rootfs, SeccompFilter, Setting,
-    SourceKind, Spec, Stdio, Template,
+    Access, BothIds, CapabilitySet, Command, Hierarchy, HostFacts, IdMapping, IdRange, Mount,
+    MountFacts, Namespace, Origin, ParentDeath, PathFacts, PathRule, Plan, Redirect, Resource,
+    Rlimit, Rootfs, SeccompFilter, Setting, SourceKind, Spec, Stdio, Template,
     TemplateMounts::{self, EachLaunch, Once},
     TimeOffset, Tty, User, UserNamespace, Writes,
 };
@@ -17,11 +17,13 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use super::filter;
 use super::harness::Test;
-use super::need::Need::{self, Box, Landlock, Limits, Ptmx, Root, Seccomp, TimeNamespace, Userns};
+use super::need::Need::{
+    self, Box, Idmap, Landlock, Limits, Ptmx, Root, Seccomp, Subids, TimeNamespace, Userns,
+};
 use super::program::Program;
 
 /// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
-pub(crate) const CALLS: [&str; 53] = [
+pub(crate) const CALLS: [&str; 54] = [
     "capset",
     "chdir",
     "close",
@@ -36,6 +38,7 @@ pub(crate) const CALLS: [&str; 53] = [
     "fsconfig",
     "fsmount",
     "fsopen",
+    "futex",
     "getcwd",
     "getpid",
     "ioctl",
@@ -98,7 +101,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 23] = [
+pub(crate) static RECIPES: [Recipe; 26] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -149,8 +152,49 @@ pub(crate) static RECIPES: [Recipe; 23] = [
         name: "a_box_with_a_user_namespace",
         needs: &[Userns],
         situation: nothing,
-        spec: |spec, _| spec.namespaces.user = asked(UserNamespace::Auto),
-        facts: as_it_is,
+        spec: |spec, _| map_the_caller(spec),
+        facts: the_caller,
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_with_other_ids_than_roots",
+        needs: &[Root, Userns],
+        situation: nothing,
+        spec: |spec, _| {
+            spec.namespaces.user = asked(UserNamespace::Auto);
+            spec.user = Some(asked(User { uid: 33, gid: 33 }));
+        },
+        facts: ids_of_root,
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_with_a_root_filesystem_whose_ids_are_mapped",
+        needs: &[Root, Idmap, Ptmx],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Discard);
+            spec.namespaces.user = asked(UserNamespace::Auto);
+            spec.tty = asked(Tty::New);
+            let mut mount = Mount::bind("/tmp", "/new").read_only();
+            mount.attributes.idmap = true;
+            spec.mounts.push(asked(mount));
+        },
+        facts: |facts| {
+            ids_of_root(facts);
+            facts.paths = paths(1);
+        },
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_with_subordinate_ids_and_a_score",
+        needs: &[Subids],
+        situation: nothing,
+        spec: |spec, _| {
+            spec.namespaces.user = asked(UserNamespace::Auto);
+            spec.user = Some(asked(User { uid: 33, gid: 33 }));
+            spec.oom_score_adj = Some(asked(1000));
+        },
+        facts: ids_of_root,
         mounts: EachLaunch,
     },
     Recipe {
@@ -273,11 +317,14 @@ pub(crate) static RECIPES: [Recipe; 23] = [
         situation: nothing,
         spec: |spec, program| {
             root(spec, program, Writes::Through);
-            spec.namespaces.user = asked(UserNamespace::Auto);
+            map_the_caller(spec);
             spec.disable_userns = Some(origin());
             spec.mounts.push(asked(Mount::tmpfs("/tmp")));
         },
-        facts: |facts| facts.paths = paths(1),
+        facts: |facts| {
+            the_caller(facts);
+            facts.paths = paths(1);
+        },
         mounts: EachLaunch,
     },
     Recipe {
@@ -426,6 +473,10 @@ impl Recipe {
         self.needs.contains(&Ptmx)
     }
 
+    pub(crate) fn needs(&self, need: Need) -> bool {
+        self.needs.contains(&need)
+    }
+
     /// A test of this box in a process of its own: `name`, with the box's name for `{}`.
     pub(crate) fn test(
         &'static self,
@@ -524,6 +575,39 @@ fn root(spec: &mut Spec, program: &Path, writes: Writes) {
         .join(program.file_name().expect("a path"))
         .into();
     spec.rootfs = Some(asked(Rootfs { path, writes }));
+}
+
+/// A user namespace in which the caller is root, and alone.
+fn map_the_caller(spec: &mut Spec) {
+    let one = |host_id| IdMapping {
+        container_id: 0,
+        host_id,
+        size: 1,
+    };
+    let own = &mut spec.namespaces;
+    own.uid_mappings = vec![asked(one(nix::unistd::geteuid().as_raw()))];
+    own.gid_mappings = vec![asked(one(nix::unistd::getegid().as_raw()))];
+}
+
+/// Whoever runs the tests.
+fn the_caller(facts: &mut HostFacts) {
+    facts.uid = nix::unistd::geteuid().as_raw();
+    facts.gid = nix::unistd::getegid().as_raw();
+}
+
+/// Root of the first user namespace.
+fn ids_of_root(facts: &mut HostFacts) {
+    let all = vec![IdRange {
+        first: 0,
+        count: u32::MAX,
+    }];
+    facts.uid = 0;
+    facts.effective = CapabilitySet::ALL;
+    facts.ids.initial = true;
+    facts.ids.own = BothIds {
+        uids: all.clone(),
+        gids: all,
+    };
 }
 
 /// What is known of so many mounts whose targets are not there.

@@ -105,7 +105,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--volume",
         "SRC:DST[:OPTIONS]",
-        "Mounts the file or directory SRC of the host on DST. OPTIONS, with commas between them, are ro, nosuid, nodev, noexec, bind, rslave and their opposites. May be repeated; mounts are made in the order in which they are given.",
+        "Mounts the file or directory SRC of the host on DST. OPTIONS, with commas between them, are ro, nosuid, nodev, noexec, bind, rslave and their opposites, and idmap: its files have inside the ids that they have on the disk. May be repeated; mounts are made in the order in which they are given.",
     ),
     text(
         "--ro-bind",
@@ -255,8 +255,18 @@ pub(super) const ALL: &[Text] = &[
     ),
     text(
         "--userns",
-        "auto|host",
-        "Chooses whether there is a user namespace: always, or never. Without it there is one if the caller may not make the other namespaces without.",
+        "auto|keep-id|nomap|host",
+        "Chooses whether there is a user namespace, and whose ids it has. auto: an ordinary user is root, with the subordinate ids of /etc/subuid and /etc/subgid, and root is nobody of the host, with those of clonebox, root or containers there, or 65536 ids from 1879048192 on. keep-id: the caller's ids are the same as outside. nomap: the caller has none. host: none. Without it there is one if the caller may not make the other namespaces without, and the caller is alone in it.",
+    ),
+    text(
+        "--uidmap",
+        "CONTAINER:HOST:SIZE",
+        "Gives the user namespace these user ids instead; the group ids are the same unless --gidmap gives others. May be repeated.",
+    ),
+    text(
+        "--gidmap",
+        "CONTAINER:HOST:SIZE",
+        "The same for group ids. May be repeated.",
     ),
     text(
         "--time-offset",
