@@ -119,6 +119,13 @@ ordinary_user() {
   as_root useradd --create-home --home-dir "$home" --shell /bin/sh "$user"
 }
 
+# subordinate_ids: sees to it that this user has some, and the programs that map them.
+subordinate_ids() {
+  need newuidmap uidmap || return
+  grep -q "^$user:" /etc/subuid 2>/dev/null ||
+    as_root usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
+}
+
 # as_user NAME=VALUE... COMMAND...: runs COMMAND as that user, in an environment of its own, with no privilege.
 as_user() {
   as_root setpriv --reuid="$user" --regid="$user" --init-groups --inh-caps=-all \

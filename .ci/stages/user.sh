@@ -6,17 +6,10 @@ require_root
 require useradd passwd
 binaries
 ordinary_user
-# Subordinate ids, if useradd has not given any, and the programs that map them.
-if need newuidmap uidmap; then
-  grep -q "^$user:" /etc/subuid ||
-    as_root usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
-  has+=,subids
-else
-  skipped 'newuidmap is not here and cannot be installed'
-fi
 # Some distributions refuse a user namespace to an ordinary user; that is for unshare(1) to say, not for us.
 if as_user unshare --user --map-root-user true; then
   has+=,userns
+  if subordinate_ids; then has+=,subids; else skipped 'newuidmap is not here and cannot be installed'; fi
 else
   skipped 'this machine refuses user namespaces to ordinary users'
 fi
