@@ -1,5 +1,7 @@
 //! What is done to a box by those who have not started it: stop, kill, wait, rm, inspect.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::support::processes::eventually;
@@ -88,6 +90,12 @@ tests! {
         let state = State::new();
         let mut running = state.start("web", &["--init"]);
         let mut waiting = state.clonebox().args(["wait", "web"]).start();
+        let descriptors = format!("/proc/{}/fd", waiting.pid());
+        assert!(eventually(|| {
+            let open = fs::read_dir(&descriptors).into_iter().flatten().flatten();
+            let mut links = open.filter_map(|fd| fs::read_link(fd.path()).ok());
+            links.any(|link| link.as_os_str().to_string_lossy().contains("pidfd"))
+        }));
         assert!(!waiting.has_ended() && !running.has_ended());
         state.run(&["kill", "-s", "TERM", "web"]).succeeds();
         waiting.end().succeeds().prints("143\n").says_nothing_else();
@@ -175,7 +183,7 @@ tests! {
             let name = all["cgroups"][0]["path"].as_str().and_then(|path| path.rsplit('/').next()).expect("a cgroup");
             state.run(words).succeeds();
             running.end().exits_with(137);
-            for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
                 assert!(!hierarchy.path().join(name).exists(), "{}", hierarchy.path().display());
             }
         }
@@ -212,12 +220,12 @@ tests! {
 
     fn diff_tells_what_was_added_changed_and_deleted() needs [Root, Execveat] {
         let (state, root, upper) = (State::new(), Root::new(), crate::support::files::directory());
-        let file = |name: &str| std::fs::write(root.path().join(name), "before").expect("it is ours");
-        std::fs::create_dir(root.path().join("d")).expect("it is ours");
+        let file = |name: &str| fs::write(root.path().join(name), "before").expect("it is ours");
+        fs::create_dir(root.path().join("d")).expect("it is ours");
         for name in ["kept", "changed", "gone", "d/inner"] {
             file(name);
         }
-        std::fs::create_dir(root.path().join("bin")).expect("it is ours");
+        fs::create_dir(root.path().join("bin")).expect("it is ours");
         let options = ["--rootfs-overlay", root.text(), "--upper", upper.path().to_str().expect("UTF-8")];
         let script = "echo x >/changed; rm /gone; rm -r /d; mkdir /d; echo y >/d/new; ln -s /etc /link; sleep 60";
         let words = ["-d", "--name", "web"].iter().chain(&options).copied().chain([

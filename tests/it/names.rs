@@ -40,7 +40,10 @@ impl Drop for Bystander {
 }
 
 fn is_there(pid: u64) -> bool {
-    fs::exists(format!("/proc/{pid}")).unwrap_or(true)
+    // One that has ended may have nobody who waits for it.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Ends a process at once, whatever it does.

@@ -90,7 +90,7 @@ tests! {
     fn a_hard_limit_is_not_raised_without_the_capability() needs [Userns] {
         let clonebox = binary();
         let inner = clonebox.to_str().expect("UTF-8");
-        run(["--ulimit", "nofile=64:128", "--", inner, "--ulimit", "nofile=256", "--", "/bin/true"])
+        run(["--seccomp", "off", "--ulimit", "nofile=64:128", "--", inner, "--ulimit", "nofile=256", "--", "/bin/true"])
             .exits_with(125)
             .complains("clonebox: cannot set the limit RLIMIT_NOFILE: Operation not permitted (EPERM)\n")
             .complains("  asked by     --ulimit nofile=256\n")
@@ -104,7 +104,7 @@ tests! {
     fn the_nice_value_is_not_lowered_without_the_capability() needs [Userns] {
         let clonebox = binary();
         let inner = clonebox.to_str().expect("UTF-8");
-        run(["--nice", "19", "--ulimit", "nice=0", "--", inner, "--nice", "3", "--", "/bin/true"])
+        run(["--seccomp", "off", "--nice", "19", "--ulimit", "nice=0", "--", inner, "--nice", "3", "--", "/bin/true"])
             .exits_with(125)
             .complains("clonebox: cannot set the nice value: Permission denied (EACCES)\n")
             .complains("this process has no CAP_SYS_NICE: the nice value can be raised, not lowered");
