@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # `cargo test` as root: the builds are the caller's, only the test binaries run as root.
-has=root,box,userns,ptmx,seccomp,clone3,rustc,sources,examples
+has=root,box,userns,ptmx,seccomp,unfiltered,clone3,rustc,sources,examples
 
 require_root
 for tool in strace sudo; do

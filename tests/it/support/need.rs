@@ -34,6 +34,8 @@ pub(crate) enum Need {
     Ptmx,
     /// Seccomp filters can be installed.
     Seccomp,
+    /// None is in force: what one of a container's answers, a box's own cannot.
+    Unfiltered,
     /// The system's python3 with the bindings of libseccomp.
     Libseccomp,
     /// The kernel has clone3(2) and it is not filtered.
@@ -79,7 +81,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 29] = [
+const ALL: [(Need, &str); 30] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -88,6 +90,7 @@ const ALL: [(Need, &str); 29] = [
     (Need::Subids, "subids"),
     (Need::Ptmx, "ptmx"),
     (Need::Seccomp, "seccomp"),
+    (Need::Unfiltered, "unfiltered"),
     (Need::Libseccomp, "libseccomp"),
     (Need::Clone3, "clone3"),
     (Need::Limits, "limits"),
@@ -238,6 +241,13 @@ impl Need {
                 when(
                     status.is_ok_and(|status| status.success()),
                     "sudo is missing, or asks for a password",
+                )
+            }
+            Self::Unfiltered => {
+                let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+                when(
+                    status.contains("\nSeccomp:\t0\n"),
+                    "a seccomp filter is in force",
                 )
             }
             Self::Bash => when(Path::new("/bin/bash").exists(), "no /bin/bash"),
