@@ -91,7 +91,7 @@ impl Drop for HostMount<'_> {
 const TABLE: [&str; 2] = ["cat", "/proc/self/mountinfo"];
 
 tests! {
-    fn a_box_of_a_template_sees_the_mounts_of_any_other() needs [Root] {
+    fn a_box_of_a_template_sees_the_mounts_of_any_other() needs [Root, MountSetattr] {
         let (root, data) = (Root::new(), files::directory());
         let tmpfs = || Mount::tmpfs("/run");
         let below = Mount::bind(data.path(), "/run/a/data").read_only();
@@ -105,7 +105,7 @@ tests! {
         assert_same_mounts(&mut overlay);
     }
 
-    fn a_mount_below_a_link_is_where_any_other_has_it() needs [Root] {
+    fn a_mount_below_a_link_is_where_any_other_has_it() needs [Root, MountSetattr] {
         let (root, data) = (Root::new(), files::directory());
         fs::write(data.path().join("word"), "found").expect("a directory of ours");
         fs::create_dir(root.path().join("run")).expect("a directory of ours");
@@ -115,7 +115,7 @@ tests! {
         assert_eq!(printed(&prepare(&mut command)), "found");
     }
 
-    fn what_a_box_writes_the_next_one_does_not_see() needs [Root] {
+    fn what_a_box_writes_the_next_one_does_not_see() needs [Root, MountSetattr] {
         for overlay in [false, true] {
             let root = Root::new();
             for place in ["/tmp/x", "/dev/shm/x", "/dev/x", "/file"] {
@@ -132,7 +132,7 @@ tests! {
         }
     }
 
-    fn an_overlay_forgets_with_each_box() needs [Root] {
+    fn an_overlay_forgets_with_each_box() needs [Root, MountSetattr] {
         let root = Root::new();
         let before = contents(root.path());
         let template = prepare(answer(&root, &["append", "/x"]).rootfs_overlay(root.path()));
@@ -144,7 +144,7 @@ tests! {
         assert_eq!(contents(root.path()), before);
     }
 
-    fn what_goes_to_the_root_filesystem_or_a_volume_stays() needs [Root] {
+    fn what_goes_to_the_root_filesystem_or_a_volume_stays() needs [Root, MountSetattr] {
         let (root, data) = (Root::new(), files::directory());
         for place in ["/x", "/data/x"] {
             let mut command = answer(&root, &["append", place]);
@@ -154,7 +154,7 @@ tests! {
         }
     }
 
-    fn each_box_of_a_template_has_its_own_processes() needs [Root] {
+    fn each_box_of_a_template_has_its_own_processes() needs [Root, MountSetattr] {
         let root = Root::new();
         let template = prepare(&mut answer(&root, &["pid"]));
         for _ in 0..3 {
@@ -164,7 +164,7 @@ tests! {
         assert_eq!(printed(&template), "it\n");
     }
 
-    fn the_masks_of_proc_hold_in_a_box_of_a_template() needs [Root] {
+    fn the_masks_of_proc_hold_in_a_box_of_a_template() needs [Root, MountSetattr] {
         let root = Root::new();
         let template = prepare(&mut answer(&root, &["cat", "/proc/timer_list"]));
         assert_eq!(printed(&template), "");
@@ -173,7 +173,7 @@ tests! {
         assert!(!output.expect("its end").status.success());
     }
 
-    fn what_is_mounted_on_the_host_later_is_seen_after_a_refresh() needs [Root] {
+    fn what_is_mounted_on_the_host_later_is_seen_after_a_refresh() needs [Root, MountSetattr] {
         let (root, data) = (Root::new(), files::directory());
         fs::write(data.path().join("word"), "old").expect("a directory of ours");
         let mut command = answer(&root, &["cat", "/data/word"]);
@@ -188,7 +188,7 @@ tests! {
         assert_eq!(printed(&template), "new");
     }
 
-    fn a_volume_that_follows_the_host_does_so_in_a_template() needs [Root] {
+    fn a_volume_that_follows_the_host_does_so_in_a_template() needs [Root, MountSetattr] {
         let (root, data) = (Root::new(), files::directory());
         let shared = HostMount::new(data.path());
         mount(None::<&str>, data.path(), None::<&str>, MsFlags::MS_SHARED, None::<&str>).expect("it is a mount");
@@ -204,7 +204,7 @@ tests! {
         drop(shared);
     }
 
-    fn the_thread_that_unmounts_later_ends_when_there_is_nothing_to_do() needs [Root] {
+    fn the_thread_that_unmounts_later_ends_when_there_is_nothing_to_do() needs [Root, MountSetattr] {
         let (root, data) = (Root::new(), files::directory());
         let mount = HostMount::new(data.path());
         let mut command = answer(&root, &["pid"]);
@@ -237,7 +237,7 @@ tests! {
         assert_eq!(step.origin.to_string(), "Command::rootfs");
     }
 
-    fn a_template_explains_what_it_has_done_and_what_a_launch_does() needs [Root] {
+    fn a_template_explains_what_it_has_done_and_what_a_launch_does() needs [Root, MountSetattr] {
         let root = Root::new();
         let template = prepare(&mut answer(&root, &["pid"]));
         let once = template.mounts_plan().expect("it has mounts").to_string();

@@ -75,7 +75,7 @@ fn stays_flat(launch: impl Fn()) {
 }
 
 tests! {
-    fn a_template_leaves_nothing_in_its_process() needs [Root] {
+    fn a_template_leaves_nothing_in_its_process() needs [Root, MountSetattr] {
         let program = Program::new();
         let before = descriptors();
         let template = in_root(&program).prepare().expect("a template");
@@ -89,7 +89,7 @@ tests! {
         assert_eq!(descriptors(), before);
     }
 
-    fn launches_of_a_template_use_up_nothing() needs [Root] {
+    fn launches_of_a_template_use_up_nothing() needs [Root, MountSetattr] {
         let program = Program::new();
         let template = in_root(&program).prepare().expect("a template");
         stays_flat(|| launch(&template));

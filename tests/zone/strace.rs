@@ -142,7 +142,7 @@ tests! {
         compare(&[&uids, &gids, "--disable-userns"]);
     }
 
-    fn a_template_and_its_boxes_do_what_their_plans_say() needs [Root, Strace, Clone3] {
+    fn a_template_and_its_boxes_do_what_their_plans_say() needs [Root, Strace, Clone3, MountSetattr] {
         for recipe in RECIPES.iter().filter(|recipe| recipe.is_template() && !recipe.needs_terminal()) {
             compare_template(recipe);
         }

@@ -34,6 +34,8 @@ pub(crate) enum Need {
     Ptmx,
     /// Seccomp filters can be installed.
     Seccomp,
+    /// The kernel has mount_setattr(2) (since Linux 5.12), and with it mounts that a template makes once.
+    MountSetattr,
     /// None is in force: what one of a container's answers, a box's own cannot.
     Unfiltered,
     /// The system's python3 with the bindings of libseccomp.
@@ -81,7 +83,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 30] = [
+const ALL: [(Need, &str); 31] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -91,6 +93,7 @@ const ALL: [(Need, &str); 30] = [
     (Need::Ptmx, "ptmx"),
     (Need::Seccomp, "seccomp"),
     (Need::Unfiltered, "unfiltered"),
+    (Need::MountSetattr, "mount_setattr"),
     (Need::Libseccomp, "libseccomp"),
     (Need::Clone3, "clone3"),
     (Need::Limits, "limits"),
@@ -241,6 +244,24 @@ impl Need {
                 when(
                     status.is_ok_and(|status| status.success()),
                     "sudo is missing, or asks for a password",
+                )
+            }
+            Self::MountSetattr => {
+                // SAFETY: a size of 0 is refused before anything is read.
+                let result = unsafe {
+                    libc::syscall(
+                        libc::SYS_mount_setattr,
+                        -1,
+                        c"".as_ptr(),
+                        0,
+                        std::ptr::null::<u8>(),
+                        0,
+                    )
+                };
+                let error = std::io::Error::last_os_error();
+                when(
+                    result < 0 && error.raw_os_error() == Some(libc::EINVAL),
+                    "no mount_setattr(2)",
                 )
             }
             Self::Unfiltered => {

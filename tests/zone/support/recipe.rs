@@ -18,7 +18,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::filter;
 use super::harness::Test;
 use super::need::Need::{
-    self, Box, Idmap, Landlock, Limits, Ptmx, Root, Seccomp, Subids, TimeNamespace, Userns,
+    self, Box, Idmap, Landlock, Limits, MountSetattr, Ptmx, Root, Seccomp, Subids, TimeNamespace,
+    Userns,
 };
 use super::program::Program;
 
@@ -405,7 +406,7 @@ pub(crate) static RECIPES: [Recipe; 26] = [
     },
     Recipe {
         name: "a_box_of_a_template",
-        needs: &[Root],
+        needs: &[Root, MountSetattr],
         situation: nothing,
         spec: |spec, program| {
             root(spec, program, Writes::Through);
@@ -422,7 +423,7 @@ pub(crate) static RECIPES: [Recipe; 26] = [
     },
     Recipe {
         name: "a_box_of_a_template_with_a_bind_in_a_tmpfs",
-        needs: &[Root],
+        needs: &[Root, MountSetattr],
         situation: nothing,
         spec: |spec, program| {
             let upper = program.parent().expect("a path").to_owned();
@@ -439,7 +440,7 @@ pub(crate) static RECIPES: [Recipe; 26] = [
     },
     Recipe {
         name: "a_box_of_a_template_with_an_overlay_and_a_terminal",
-        needs: &[Root, Ptmx],
+        needs: &[Root, Ptmx, MountSetattr],
         situation: nothing,
         spec: |spec, program| {
             root(spec, program, Writes::Discard);
