@@ -11,7 +11,8 @@ pub(crate) const CAP_SYS_ADMIN: u8 = 21;
 
 /// The way out where [`is_filtered`].
 pub(crate) const FILTERED: &str = "a seccomp filter is in force here, as in a container, and this process has no \
-                                   CAP_SYS_ADMIN: start that container with --privileged, or clonebox outside of it";
+                                   CAP_SYS_ADMIN: start that container with --privileged, that box with --seccomp off, \
+                                   or clonebox outside of it";
 
 /// Its effective capabilities.
 pub(crate) fn capabilities() -> CapabilitySet {

@@ -252,7 +252,7 @@ tests! {
         let report_option = format!("--report={}", report.display());
         run_probe(&["--seccomp", &path, &report_option], &["calls", &called("getppid", &[])])
             .exits_with(128 + libc::SIGSYS)
-            .complains("clonebox: killed by SIGSYS: a system call that the seccomp filter forbids\n");
+            .complains("clonebox: killed by SIGSYS: a system call that the seccomp filter forbids (--seccomp-trace tells which)\n");
         let text = std::fs::read_to_string(&report).expect("a report");
         let told: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((&told["signal"], &told["seccomp_killed"]), (&json!(libc::SIGSYS), &json!(true)), "{told}");

@@ -82,7 +82,9 @@ pub(crate) fn out_of_memory(outcome: &Outcome) {
 /// Why a box has ended that made a forbidden call.
 pub(crate) fn killed_by_filter(outcome: &Outcome) {
     if outcome.is_killed_by_filter() {
-        say("killed by SIGSYS: a system call that the seccomp filter forbids");
+        say(
+            "killed by SIGSYS: a system call that the seccomp filter forbids (--seccomp-trace tells which)",
+        );
     }
 }
 
