@@ -9,6 +9,7 @@ use std::thread;
 
 use clonebox::{
     Child, Command, Error, ErrorKind, Namespace, Origin, Outcome, Plan, Rlimit, Stdio, Template,
+    UserNamespace,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -339,6 +340,30 @@ tests! {
         let template = answer(&["exit", "5"]).prepare().expect("a plan");
         thread::scope(|scope| {
             for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..8 {
+                        let mut child = template.spawn().expect("a box");
+                        assert_eq!(child.wait().expect("its end").code(), Some(5));
+                    }
+                });
+            }
+        });
+    }
+
+    fn many_threads_launch_boxes_with_other_ids_at_once() needs [Root, Userns] {
+        let template = |score: Option<i32>| {
+            let mut command = answer(&["exit", "5"]);
+            command.userns(UserNamespace::Auto);
+            // With a score whoever makes the clone stands still, and another thread opens the gate.
+            if let Some(score) = score {
+                command.oom_score_adj(score);
+            }
+            command.prepare().expect("a plan")
+        };
+        let templates = [template(None), template(Some(500))];
+        thread::scope(|scope| {
+            for worker in 0..8 {
+                let template = &templates[worker % 2];
                 scope.spawn(|| {
                     for _ in 0..8 {
                         let mut child = template.spawn().expect("a box");

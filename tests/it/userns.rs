@@ -86,6 +86,26 @@ fn with_helpers(script: &str, options: &[&str]) -> Ran {
         .run()
 }
 
+/// The user ids that a box of root has where both files say this. It is in a box with all capabilities, whose
+/// root filesystem has those files.
+#[track_caller]
+fn of_root_with(file: &str) -> Vec<String> {
+    let root = Root::new();
+    fs::create_dir(root.path().join("etc")).expect("a directory of ours");
+    for name in ["etc/subuid", "etc/subgid"] {
+        fs::write(root.path().join(name), file).expect("a directory of ours");
+    }
+    let clonebox = format!("{}:/clonebox:ro", binary().display());
+    let ran = Clonebox::new()
+        .args(["--rootfs", root.text(), "--cap-add=ALL"])
+        .args(["-v", &clonebox, "-v", &root.program()])
+        .args(["--", "/clonebox", "--pid=host", "--userns=auto"])
+        .args(["--", "/it", "__probe", "cat", "/proc/self/uid_map"])
+        .run()
+        .succeeds();
+    ran.stdout().split_whitespace().map(str::to_owned).collect()
+}
+
 tests! {
     fn root_inside_is_not_root_outside() needs [Root, Userns] {
         for file in ["/proc/self/uid_map", "/proc/self/gid_map"] {
@@ -421,6 +441,16 @@ tests! {
         run(["--cap-drop", "SETUID", "--", inner, "--userns", "auto", "--", public.path(), "__probe", "pid"])
             .exits_with(125)
             .complains("--userns auto: this process has no CAP_SETUID and CAP_SETGID, and can map no ids but its own\n");
+    }
+
+    fn root_has_the_ranges_of_the_first_name_that_the_files_give_any() needs [Root, Userns, Execveat] {
+        let of = |name: &str, first: u32| format!("{name}:{first}:1000\n{name}:{}:70000\n", first + 5000);
+        let all = [of("other", 1), of("containers", 3_000_000), of("root", 2_000_000), of("clonebox", 1_000_000)];
+        for (file, first) in [(&all[..], 1_000_000), (&all[..3], 2_000_000), (&all[..2], 3_000_000)] {
+            let map = [line(0, first, 1000), line(1000, first + 5000, 64_536)].concat();
+            assert_eq!(of_root_with(&file.concat()), map);
+        }
+        assert_eq!(of_root_with(&all[0]), line(0, FIXED, 65_536));
     }
 
     fn a_box_in_a_box_has_ids_as_well() needs [Root, Userns] {
