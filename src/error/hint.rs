@@ -144,7 +144,7 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         lacks(capability).then(|| format!("this process has no {}", capability_name(capability)))
     };
     match (step.call.name, errno) {
-        (_, Errno::ENOMEM) | ("execveat", Errno::E2BIG) => memory(spec),
+        (_, Errno::ENOMEM | Errno::ENOSPC) | ("execveat", Errno::E2BIG) if memory(spec).is_some() => memory(spec),
         ("mount", Errno::EPERM) if user && !is_filtered() => host::proc::refusal(),
         ("mount", Errno::EINVAL) if host::caller::is_in_chroot() => Some(
             "this process is in a chroot, whose root is no mount: mount --bind it on itself before".to_owned(),
@@ -242,7 +242,7 @@ fn missing_parent(path: &Path) -> Option<String> {
 }
 
 /// A limit of memory that is too little for the set-up, which is limited already. execve(2) says E2BIG if it
-/// gets no memory for the arguments.
+/// gets no memory for the arguments, a tmpfs of Linux 5.10 ENOSPC.
 fn memory(spec: &Spec) -> Option<String> {
     /// What docker asks for at least, and several times what we have seen needed.
     const PLENTY: u64 = 6 << 20;

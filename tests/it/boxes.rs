@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::processes::eventually;
+use crate::support::processes::{eventually, holds};
 use crate::support::rootfs::Root;
 use crate::support::state::State;
 use crate::support::tests;
@@ -90,24 +90,23 @@ tests! {
         let state = State::new();
         let mut running = state.start("web", &["--init"]);
         let mut waiting = state.clonebox().args(["wait", "web"]).start();
-        let descriptors = format!("/proc/{}/fd", waiting.pid());
-        assert!(eventually(|| {
-            let open = fs::read_dir(&descriptors).into_iter().flatten().flatten();
-            let mut links = open.filter_map(|fd| fs::read_link(fd.path()).ok());
-            links.any(|link| link.as_os_str().to_string_lossy().contains("pidfd"))
-        }));
+        assert!(eventually(|| holds(waiting.pid(), "pidfd")));
         assert!(!waiting.has_ended() && !running.has_ended());
         state.run(&["kill", "-s", "TERM", "web"]).succeeds();
         waiting.end().succeeds().prints("143\n").says_nothing_else();
         running.end().exits_with(143);
     }
 
-    fn many_may_wait_for_a_box_of_one_second() needs [Box] {
+    fn many_may_wait_for_one_box() needs [Box] {
         let state = State::new();
-        let _running = state.start("web", &["--timeout", "1s"]);
-        let waiting: Vec<_> = (0..8).map(|_| state.clonebox().args(["wait", "web"]).start()).collect();
+        let _running = state.start("web", &[]);
+        let mut waiting: Vec<_> = (0..8).map(|_| state.clonebox().args(["wait", "web"]).start()).collect();
+        for one in &mut waiting {
+            assert!(eventually(|| holds(one.pid(), "pidfd")));
+        }
+        state.run(&["kill", "web"]).succeeds();
         for one in waiting {
-            one.end().succeeds().prints("124\n");
+            one.end().succeeds().prints("137\n");
         }
     }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getsid};
 
 use crate::support::clonebox::Ran;
-use crate::support::processes::{eventually, marked, marker};
+use crate::support::processes::{eventually, holds, marked, marker};
 use crate::support::pty::Terminal;
 use crate::support::state::State;
 use crate::support::{Clonebox, binary, files, probe, tests};
@@ -169,7 +169,7 @@ tests! {
         shell(&state, "web", &[], &script);
         let mut visitor = state.clonebox().args(["attach", "web"]).start();
         let pid = Pid::from_raw(visitor.pid().cast_signed());
-        assert!(eventually(|| fs::read_link(format!("/proc/{pid}/fd/3")).is_ok()));
+        assert!(eventually(|| holds(pid.as_raw().cast_unsigned(), "socket:")));
         kill(pid, Signal::SIGSTOP).expect("it is ours");
         fs::write(&go, "").expect("it is ours");
         ends(&state, "web", 4);

@@ -41,3 +41,14 @@ pub(crate) fn marked(marker: &str) -> Vec<u32> {
     })
     .collect()
 }
+
+/// Whether a process has a descriptor of this kind: a word of its link in /proc.
+pub(crate) fn holds(pid: u32, kind: &str) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
+    let mut links = open
+        .flatten()
+        .filter_map(|fd| fs::read_link(fd.path()).ok());
+    links.any(|link| link.as_os_str().to_string_lossy().contains(kind))
+}
