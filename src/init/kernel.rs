@@ -19,6 +19,7 @@ mod number {
     pub(crate) const GETPGID: usize = 121;
     pub(crate) const GETPID: usize = 39;
     pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
+    pub(crate) const PRCTL: usize = 157;
     pub(crate) const PPOLL: usize = 271;
 }
 
@@ -38,6 +39,7 @@ mod number {
     pub(crate) const GETPGID: usize = 155;
     pub(crate) const GETPID: usize = 172;
     pub(crate) const RT_SIGTIMEDWAIT: usize = 137;
+    pub(crate) const PRCTL: usize = 167;
     pub(crate) const PPOLL: usize = 73;
 }
 

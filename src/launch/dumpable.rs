@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether the memory that parent and child share may be reached from outside.
+//!
+//! A child of root's has the box's few capabilities before its execve(2), and all of the parent's memory: a
+//! process of root's that has as many, in another box perhaps, could trace it, and write to the parent's memory.
+//! So for such a launch the memory is made undumpable: who would trace it needs CAP_SYS_PTRACE. See ptrace(2).
+//!
 //! A child that changes its ids makes the memory it shares undumpable, and with it the parent: its
 //! /proc/self becomes root's. So the attribute is read before and restored after such launches.
 //!
@@ -13,11 +19,11 @@ use nix::sys::prctl;
 use crate::plan::Plan;
 
 struct Launches {
-    /// How many launches that change ids are under way.
+    /// How many launches that change it are under way.
     changing: usize,
     /// How many in which somebody without privileges writes maps.
     mapping: usize,
-    /// What the attribute was before the first of those that change ids.
+    /// What the attribute was before the first of those that change it.
     before: bool,
 }
 
@@ -32,8 +38,8 @@ fn launches() -> MutexGuard<'static, Launches> {
     LAUNCHES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A launch of either kind, or of both. When the last one of those that change ids is dropped, it restores
-/// the attribute.
+/// A launch of either kind, or of both. When the last one of those that change the attribute is
+/// dropped, it restores it.
 #[derive(Debug)]
 pub(super) struct Dumpable {
     changes: bool,
@@ -44,7 +50,7 @@ impl Dumpable {
     /// Waits until no launch is in the way; nothing if one is, still at the deadline.
     pub(super) fn keep(plan: &Plan, deadline: Option<Instant>) -> Option<Self> {
         let this = Self {
-            changes: plan.changes_ids,
+            changes: plan.changes_ids || plan.hidden,
             maps: plan.maps_without_privilege,
         };
         if !this.changes && !this.maps {
@@ -66,6 +72,10 @@ impl Dumpable {
         }
         launches.changing += usize::from(this.changes);
         launches.mapping += usize::from(this.maps);
+        if plan.hidden {
+            // With this value it does not fail.
+            let _ = prctl::set_dumpable(false);
+        }
         Some(this)
     }
 }

@@ -305,6 +305,8 @@ pub struct Plan {
     pub(crate) changes_ids: bool,
     /// Somebody writes maps who has no privilege, for which the memory must be dumpable.
     pub(crate) maps_without_privilege: bool,
+    /// The caller is root: nobody may reach the shared memory by way of the child, which has less capabilities.
+    pub(crate) hidden: bool,
     pub(crate) numbers: Numbers,
     /// The program of ours that the child executes.
     pub(crate) role: Option<Role>,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::signals::at_work;
 use crate::support::processes::{eventually, marked, marker};
-use crate::support::seccomp::hold_at_parent_death_signal;
+use crate::support::seccomp::hold_at;
 use crate::support::talk::Talk;
 use crate::support::{Clonebox, probe, tests};
 
@@ -120,7 +120,7 @@ tests! {
 
     fn a_box_whose_parent_dies_before_it_can_ask_for_the_signal_ends() needs [Box, Seccomp] {
         let marker = marker("early");
-        let mut held = hold_at_parent_death_signal(silent(&[], &marker));
+        let mut held = hold_at(libc::PR_SET_PDEATHSIG, silent(&[], &marker));
         held.child.kill().expect("it was not waited for");
         held.child.wait().expect("a child");
         assert_eq!(marked(&marker).len(), 1, "the child is held");

@@ -143,6 +143,25 @@ tests! {
         }
     }
 
+    // CVE-2025-31133: what covers files in /proc is the null device, or no box is started.
+    fn a_null_device_that_is_none_covers_nothing() needs [Root] {
+        let (root, place) = (Root::new(), files::directory());
+        let null = place.path().join("null");
+        fs::write(&null, "seen").expect("a directory of ours");
+        let volume = format!("{}:/dev/null", null.display());
+        let (inner, program) = (binary().display().to_string(), root.program());
+        let run = |dev: &str| {
+            let outer = ["-v", &volume, "--cap-add", "ALL", "--", &inner];
+            let rootfs = ["--rootfs", root.text(), "--dev", dev, "-v", &program];
+            let probe = ["--", "/it", "__probe", "cat", "/proc/timer_list"];
+            Clonebox::new().args(outer).args(rootfs).args(probe).run()
+        };
+        run("none").exits_with(125).complains("cannot find the null device at /dev/null: No such device (ENODEV)");
+        run("host").exits_with(125).complains("cannot find the null device at /dev/null: No such device (ENODEV)");
+        // One that the box has made itself.
+        run("minimal").succeeds().prints("");
+    }
+
     // CVE-2019-5736.
     fn the_launchers_own_executable_is_out_of_reach() needs [Box] {
         let (root, place) = (Root::new(), files::directory());

@@ -17,6 +17,7 @@ mod detach;
 mod doctor;
 mod env;
 mod errors;
+mod escape;
 mod exec;
 mod explain;
 mod hostile;
@@ -48,11 +49,18 @@ mod volumes;
 
 use std::process::ExitCode;
 
+use support::harness::Test;
+
 fn main() -> ExitCode {
     if let Some(code) = support::probe::run() {
         return code;
     }
-    support::harness::main([
+    support::harness::main(all())
+}
+
+/// Every test there is.
+fn all() -> Vec<Test> {
+    let modules = [
         boxes::tests(),
         caps::tests(),
         completion::tests(),
@@ -64,6 +72,7 @@ fn main() -> ExitCode {
         doctor::tests(),
         env::tests(),
         errors::tests(),
+        escape::tests(),
         exec::tests(),
         explain::tests(),
         hostile::tests(),
@@ -92,5 +101,6 @@ fn main() -> ExitCode {
         user::tests(),
         userns::tests(),
         volumes::tests(),
-    ])
+    ];
+    modules.into_iter().flatten().collect()
 }

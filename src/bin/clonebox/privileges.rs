@@ -25,6 +25,10 @@ pub(crate) fn refuse_set_id() -> Result<(), Failure> {
 /// user, and with cgroups CAP_DAC_OVERRIDE: the directory of their hierarchy, from which they are removed
 /// at the end, is nobody's to write to.
 ///
+/// Without them it is no more than any process of root's that a box may have: one in the host's PID namespace
+/// could trace it, and walk out of its root filesystem by way of /proc/PID/root. So nobody may but who has
+/// CAP_SYS_PTRACE, before they are given up: ptrace(2), "Ptrace access mode checking".
+///
 /// This is the command's to do. A library's capabilities are those of the program that uses it.
 pub(crate) fn drop_unneeded(cgroups: bool) {
     let Ok(has) = caps::read(None, CapSet::Permitted) else {
@@ -43,6 +47,7 @@ pub(crate) fn drop_unneeded(cgroups: bool) {
         .collect();
     // Each of these only takes away, and the box runs already: one that fails changes nothing of it.
     // The guard of a terminal is executed later: without new privileges root gets none back by that.
+    let _ = nix::sys::prctl::set_dumpable(false);
     let _ = nix::sys::prctl::set_no_new_privs();
     let _ = caps::clear(None, CapSet::Inheritable);
     let _ = caps::set(None, CapSet::Effective, &keep);

@@ -15,7 +15,7 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn new(module: &str, name: &str, needs: &'static [Need], run: fn()) -> Self {
-        let module = module.rsplit("::").next().unwrap_or(module);
+        let module = module.split_once("::").map_or(module, |(_, module)| module);
         Self {
             name: format!("{module}::{name}"),
             needs,
@@ -53,12 +53,8 @@ macro_rules! tests {
 pub(crate) use tests;
 
 /// Runs the tests that the command line asks for.
-pub(crate) fn main<const N: usize>(modules: [Vec<Test>; N]) -> ExitCode {
+pub(crate) fn main(tests: Vec<Test>) -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = modules
-        .into_iter()
-        .flatten()
-        .map(Test::into_trial)
-        .collect();
+    let trials = tests.into_iter().map(Test::into_trial).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

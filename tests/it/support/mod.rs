@@ -2,6 +2,7 @@
 
 mod act;
 mod aside;
+mod attack;
 pub(crate) mod clonebox;
 mod confined;
 pub(crate) mod files;
@@ -14,10 +15,12 @@ pub(crate) mod processes;
 pub(crate) mod pty;
 pub(crate) mod rootfs;
 pub(crate) mod seccomp;
+pub(crate) mod segment;
 mod shell;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod talk;
+pub(crate) mod user;
 
 pub(crate) use clonebox::{Clonebox, alone, binary, run_probe};
 pub(crate) use harness::tests;

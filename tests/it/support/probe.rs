@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{act, aside, confined, filtered, inside};
+use super::{act, aside, attack, confined, filtered, inside};
 
 /// The path of this binary, to be run in a box with `__probe` and a word.
 pub(crate) fn path() -> String {
@@ -70,7 +70,10 @@ pub(crate) fn run() -> Option<ExitCode> {
         "work" => inside::work(),
         "write" => inside::write(&words[0], &words[1]),
         word => assert!(
-            act::run(word, words) || confined::run(word, words) || filtered::run(word, words),
+            act::run(word, words)
+                || attack::run(word, words)
+                || confined::run(word, words)
+                || filtered::run(word, words),
             "there is no probe {word:?}"
         ),
     }

@@ -61,13 +61,14 @@ pub(crate) struct Held {
     pub(crate) child: Child,
     listener: OwnedFd,
     call: u64,
+    /// The process that makes the call.
+    pub(crate) caller: u32,
 }
 
-/// Starts a command and waits until it, or a child of it, asks for its parent-death signal.
-pub(crate) fn hold_at_parent_death_signal(mut command: Command) -> Held {
+/// Starts a command and waits until it, or a child of it, makes this prctl(2).
+pub(crate) fn hold_at(option: libc::c_int, mut command: Command) -> Held {
     let notify = libc::SECCOMP_RET_USER_NOTIF;
-    let asks = libc::PR_SET_PDEATHSIG.cast_unsigned();
-    let program = program(libc::SYS_prctl, 0, asks, notify);
+    let program = program(libc::SYS_prctl, 0, option.cast_unsigned(), notify);
     let filter = move || {
         let fd = install(&program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
         // SAFETY: the call takes numbers.
@@ -89,16 +90,16 @@ pub(crate) fn hold_at_parent_death_signal(mut command: Command) -> Held {
     let listener = unsafe { OwnedFd::from_raw_fd(copy as RawFd) };
     let mut polled = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
     let ready = poll(&mut polled, PollTimeout::from(PATIENCE_MS));
-    assert_eq!(ready, Ok(1), "nobody asks for a parent-death signal");
+    assert_eq!(ready, Ok(1), "nobody makes the call");
     // SAFETY: zeros are a valid structure.
     let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: the structure is ours, and zeroed as the kernel demands.
     unsafe { receive(listener.as_raw_fd(), &raw mut call) }.expect("a call");
-    let call = call.id;
     Held {
         child,
         listener,
-        call,
+        call: call.id,
+        caller: call.pid,
     }
 }
 

@@ -1,0 +1,122 @@
+//! Out of a root filesystem, by what a program may still do in it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::assert_refused;
+use crate::support::rootfs::Root;
+use crate::support::{Clonebox, files, probe, tests};
+
+/// A file outside of every root filesystem.
+struct Outside {
+    _directory: tempfile::TempDir,
+    canary: String,
+    path: PathBuf,
+}
+
+impl Outside {
+    fn new() -> Self {
+        let directory = files::directory();
+        let path = directory.path().join("canary");
+        fs::write(&path, "").expect("a directory of ours");
+        Self {
+            canary: path.display().to_string(),
+            path: directory.path().to_owned(),
+            _directory: directory,
+        }
+    }
+}
+
+/// An attack within a root that was made in a weak way.
+#[track_caller]
+fn weak(way: &str, attack: &[&str]) {
+    let weak = files::directory();
+    fs::create_dir(weak.path().join("proc")).expect("a directory of ours");
+    let mut command = std::process::Command::new(probe::path());
+    command
+        .args(["__probe", "become-root", way])
+        .arg(weak.path())
+        .args(attack);
+    Clonebox::of(command).run().succeeds().prints("fine\n");
+}
+
+tests! {
+    fn chroot_leads_out_of_a_root_that_chroot_has_made() needs [Root] {
+        weak("chroot", &["chroot-out", &Outside::new().canary]);
+    }
+
+    fn chroot_does_not_lead_out_of_a_box() needs [Box] {
+        let (root, outside) = (Root::new(), Outside::new());
+        for options in [&[][..], &["--userns", "auto"], &["--cap-add", "SYS_ADMIN"]] {
+            root.run(options, &["chroot-out", &outside.canary]).succeeds().prints("ENOENT\n");
+        }
+    }
+
+    fn a_second_pivot_leads_out_of_a_root_that_keeps_the_old_one() needs [Root] {
+        weak("pivot", &["pivot-out", &Outside::new().canary]);
+    }
+
+    fn a_second_pivot_does_not_lead_out_of_a_box() needs [Root, Userns] {
+        let (root, outside) = (Root::new(), Outside::new());
+        for (options, nested) in [
+            (&[][..], &[][..]),
+            (&["--cap-add", "SYS_ADMIN"], &[]),
+            (&["--userns", "auto"], &["nested"]),
+            (&["--userns", "auto", "--cap-add", "ALL"], &[]),
+        ] {
+            let attack = [nested, &["pivot-out", &outside.canary]].concat();
+            for filter in ["default", "off"] {
+                let options = [&["--seccomp", filter], options].concat();
+                assert_refused(root.run(&options, &attack).succeeds().stdout().trim_end());
+            }
+        }
+    }
+
+    fn a_descriptor_of_the_hosts_root_that_is_passed_leads_out() needs [Box] {
+        let (root, outside) = (Root::new(), Outside::new());
+        let path = "/proc/self/fd/3/canary";
+        let script = "exec 3<\"$DIR\"; exec \"$BOX\" \"$@\"";
+        for (fd, result) in [(&["--fd", "3"][..], "fine\n"), (&[], "ENOENT\n")] {
+            let described = root.describe(fd, &["open", path]).command();
+            let mut command = std::process::Command::new("/bin/sh");
+            command.args(["-c", script, "sh"]).args(described.get_args());
+            command.env("DIR", &outside.path).env("BOX", described.get_program());
+            Clonebox::of(command).run().succeeds().prints(result);
+        }
+    }
+
+    fn the_first_process_and_its_directory_are_the_boxes_own() needs [Box] {
+        let (root, outside) = (Root::new(), Outside::new());
+        let of = |pid: u32, link: &str| format!("/proc/{pid}/{link}{}", outside.canary);
+        let own = std::process::id();
+        for path in [of(1, "root"), of(1, "cwd/../../.."), of(own, "root"), of(own, "cwd/../../../../../..")] {
+            root.run(&[], &["open", &path]).succeeds().prints("ENOENT\n");
+        }
+    }
+
+    fn the_root_of_a_process_outside_is_for_those_who_may_trace() needs [Root, Userns] {
+        let (root, outside) = (Root::new(), Outside::new());
+        let path = format!("/proc/{}/root{}", std::process::id(), outside.canary);
+        let host = |options: &[&str]| root.run(&[&["--pid", "host"], options].concat(), &["open", &path]).succeeds();
+        host(&["--cap-add", "SYS_PTRACE"]).prints("fine\n");
+        host(&[]).prints("EACCES\n");
+        host(&["--userns", "auto", "--cap-add", "ALL"]).prints("EACCES\n");
+    }
+
+    fn the_mounts_of_a_process_outside_are_for_those_who_may_trace_and_mount() needs [Root, Userns] {
+        let (root, outside) = (Root::new(), Outside::new());
+        let own = std::process::id().to_string();
+        let attack = ["setns", &own, &outside.canary];
+        let run = |options: &[&str]| root.run(options, &attack).succeeds();
+        run(&["--pid", "host", "--cap-add", "SYS_PTRACE", "--cap-add", "SYS_ADMIN"]).prints("fine\n");
+        for options in [
+            &[][..],
+            &["--pid", "host"],
+            &["--pid", "host", "--cap-add", "SYS_ADMIN"],
+            &["--pid", "host", "--cap-add", "SYS_PTRACE"],
+            &["--pid", "host", "--userns", "auto", "--cap-add", "ALL"],
+        ] {
+            assert_refused(run(options).stdout().trim_end());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! An ordinary user, who is the one that runs the tests or, if that is root, somebody else.
+
+use super::clonebox::{Clonebox, Ran};
+use super::{binary, files};
+
+/// The user whom tests become; any that is not root.
+const USER: &str = "1234";
+
+/// The command and its probes where any user may execute them.
+#[derive(Debug)]
+pub(crate) struct Place {
+    program: files::Public,
+    _directory: tempfile::TempDir,
+    command: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let (program, directory) = (files::Public::new(), files::directory());
+        let bytes = std::fs::read(binary()).expect("the command");
+        let command = files::executable(directory.path(), "clonebox", bytes);
+        Self {
+            program,
+            command: command.display().to_string(),
+            _directory: directory,
+        }
+    }
+
+    /// A run of a probe by an ordinary user, who is somebody else if root runs the tests.
+    pub(crate) fn of_user(&self, words: &[&str]) -> Ran {
+        self.program_of_user(&[&[self.program.path(), "__probe"], words].concat())
+    }
+
+    /// A run of the command by an ordinary user, with a probe in the box.
+    pub(crate) fn box_of_user(&self, options: &[&str], words: &[&str]) -> Ran {
+        let program = ["--", self.program.path(), "__probe"];
+        self.program_of_user(&[&[self.command.as_str()], options, &program, words].concat())
+    }
+
+    fn program_of_user(&self, words: &[&str]) -> Ran {
+        let mut words = words.to_owned();
+        if nix::unistd::geteuid().is_root() {
+            words.splice(
+                0..0,
+                [self.program.path(), "__probe", "as-user", USER, "--"],
+            );
+        }
+        let mut command = std::process::Command::new(words[0]);
+        command.args(&words[1..]).current_dir("/");
+        Clonebox::of(command).run()
+    }
+}
