@@ -36,6 +36,7 @@ mod readme;
 mod report;
 mod rootfs;
 mod seccomp;
+mod security;
 mod signals;
 mod template;
 mod timeout;
@@ -91,6 +92,7 @@ fn all() -> Vec<Test> {
         report::tests(),
         rootfs::tests(),
         seccomp::tests(),
+        security::tests(),
         signals::tests(),
         template::tests(),
         timeout::tests(),

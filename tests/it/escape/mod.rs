@@ -1,7 +1,8 @@
 //! Programs that want out of their box. Each attack first succeeds where a wall has been taken away on purpose,
 //! and then fails where it stands.
 //!
-//! More of them: `hostile.rs`, whose root filesystems want out, `keyring.rs` and `landlock.rs`.
+//! More of them: `hostile.rs`, whose root filesystems want out, `keyring.rs` and `landlock.rs`. What is a
+//! boundary and what is not is in docs/security.md.
 
 mod kernel;
 mod memory;

@@ -127,7 +127,7 @@ fn add_key(name: &OsString, text: &OsString) {
 }
 
 /// What a key of the session keyring says.
-fn key(name: &OsString) -> String {
+pub(super) fn key(name: &OsString) -> String {
     let name = c_string(name);
     let kind = c"user".as_ptr().addr();
     let session = SESSION.cast_unsigned();

@@ -23,6 +23,10 @@ impl Test {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn into_trial(self) -> Trial {
         let Self { name, needs, run } = self;
         Trial::ignorable_test(name, move || {

@@ -4,7 +4,7 @@ use super::clonebox::{Clonebox, Ran};
 use super::{binary, files};
 
 /// The user whom tests become; any that is not root.
-const USER: &str = "1234";
+pub(crate) const USER: &str = "1234";
 
 /// The command and its probes where any user may execute them.
 #[derive(Debug)]
@@ -24,6 +24,15 @@ impl Place {
             command: command.display().to_string(),
             _directory: directory,
         }
+    }
+
+    /// The binary of the probes.
+    pub(crate) fn program(&self) -> &str {
+        self.program.path()
+    }
+
+    pub(crate) fn command(&self) -> &str {
+        &self.command
     }
 
     /// A run of a probe by an ordinary user, who is somebody else if root runs the tests.

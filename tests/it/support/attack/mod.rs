@@ -13,6 +13,7 @@ mod memory;
 mod mounts;
 mod outside;
 mod roots;
+mod survey;
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -42,6 +43,7 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         "queue" => say(outside::queue(&words[0])),
         "segment" => say(outside::segment(number(&words[0]))),
         "setns" => say(roots::join(number(&words[0]), &words[1])),
+        "survey" => survey::run(words),
         "trace" => outside::trace(number(&words[0]) as i32, &words[1]),
         "type" => say(outside::type_into_terminal(number(&words[0]), &words[1])),
         "uncover" => say(mounts::uncover(&words[0])),

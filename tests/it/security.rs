@@ -1,0 +1,199 @@
+//! docs/security.md says what is true: its table is what a survey finds, and the tests that it names are there.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener};
+
+use crate::support::clonebox::Clonebox;
+use crate::support::processes::marker;
+use crate::support::rootfs::Root;
+use crate::support::segment::Segment;
+use crate::support::status::Status;
+use crate::support::tests;
+use crate::support::user::{Place, USER};
+
+const PAGE: &str = include_str!("../../docs/security.md");
+const ZONE: [(&str, &str); 3] = [
+    ("zone::hazards", include_str!("../zone/hazards.rs")),
+    ("zone::strace", include_str!("../zone/strace.rs")),
+    ("zone::threads", include_str!("../zone/threads.rs")),
+];
+
+/// The boxes of the table: its heading, whether an ordinary user starts it, whether it has a root filesystem,
+/// and the options.
+const BOXES: [(&str, bool, bool, &[&str]); 5] = [
+    ("as root", false, false, &[]),
+    ("as a user", true, false, &[]),
+    ("`--rootfs`", false, true, &[]),
+    (
+        "`--rootfs --userns auto`",
+        false,
+        true,
+        &["--userns", "auto"],
+    ),
+    (
+        "closed",
+        false,
+        true,
+        &[
+            "--userns",
+            "auto",
+            "--net",
+            "none",
+            "--ipc",
+            "private",
+            "--read-only",
+            "--cap-drop",
+            "ALL",
+            "--disable-userns",
+        ],
+    ),
+];
+
+/// What there is outside, for a box to find.
+struct Outside {
+    directory: tempfile::TempDir,
+    root: Root,
+    loopback: TcpListener,
+    socket: String,
+    _listener: UnixListener,
+    segment: Segment,
+}
+
+impl Outside {
+    fn new() -> Self {
+        let directory = crate::support::files::directory();
+        for (name, mode) in [("file", 0o644), ("secret", 0o644)] {
+            let path = directory.path().join(name);
+            fs::write(&path, "").expect("a directory of ours");
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a file of ours");
+        }
+        let socket = marker("clonebox-test");
+        let address = SocketAddr::from_abstract_name(&socket).expect("a name");
+        Self {
+            directory,
+            root: Root::new(),
+            loopback: TcpListener::bind("127.0.0.1:0").expect("an address"),
+            _listener: UnixListener::bind_addr(&address).expect("nobody has the name"),
+            socket,
+            segment: Segment::new(),
+        }
+    }
+
+    fn words(&self, rootfs: bool) -> Vec<String> {
+        let path = |name: &str| self.directory.path().join(name).display().to_string();
+        let port = self.loopback.local_addr().expect("an address").port();
+        let node = if rootfs {
+            "/node".to_owned()
+        } else {
+            path("node")
+        };
+        vec![
+            format!("process={}", std::process::id()),
+            format!("filters={}", Status::own().words("Seccomp_filters")[0]),
+            format!("file={}", path("file")),
+            format!("secret={}", path("secret")),
+            format!("dev={}", fs::metadata("/dev").expect("/dev").dev()),
+            format!("node={node}"),
+            format!("port={port}"),
+            format!("socket={}", self.socket),
+            format!("segment={}", self.segment.key()),
+            "key=clonebox-test".to_owned(),
+        ]
+    }
+
+    /// What a survey in a box finds: what was looked for, and the answer.
+    fn survey(
+        &self,
+        place: &Place,
+        user: bool,
+        rootfs: bool,
+        options: &[&str],
+    ) -> Vec<(String, String)> {
+        let (program, volume) = (place.program(), self.root.program());
+        let mut words = vec![
+            program,
+            "__probe",
+            "with-key",
+            "clonebox-test",
+            "secret",
+            place.command(),
+        ];
+        if user {
+            words.splice(0..0, [program, "__probe", "as-user", USER, "--"]);
+        }
+        words.extend(options);
+        if rootfs {
+            words.extend(["--rootfs", self.root.text(), "-v", &volume, "--", "/it"]);
+        } else {
+            words.extend(["--", program]);
+        }
+        words.extend(["__probe", "survey"]);
+        let mut command = std::process::Command::new(words[0]);
+        command.args(&words[1..]).current_dir("/");
+        let ran = Clonebox::of(command)
+            .args(self.words(rootfs))
+            .run()
+            .succeeds();
+        let said = ran.stdout();
+        let lines = said.lines().filter_map(|line| line.split_once('\t'));
+        lines
+            .map(|(what, found)| (what.to_owned(), found.to_owned()))
+            .collect()
+    }
+}
+
+/// The table as the page should have it.
+fn table() -> String {
+    let (outside, place) = (Outside::new(), Place::new());
+    let surveys =
+        BOXES.map(|(_, user, rootfs, options)| outside.survey(&place, user, rootfs, options));
+    let headings = BOXES.map(|(heading, ..)| heading).join(" | ");
+    let mut table = format!("| a program in a box | {headings} |\n|---|:-:|:-:|:-:|:-:|:-:|\n");
+    for (row, (what, _)) in surveys[0].iter().enumerate() {
+        let cells = surveys.iter().map(|survey| {
+            assert_eq!(&survey[row].0, what, "the surveys look for the same");
+            match survey[row].1.as_str() {
+                USER => "the user's",
+                // 0, or a number that the machine's /etc/subuid decides about.
+                found if what.contains("user id") && found != "0" => "nobody's",
+                found => found,
+            }
+        });
+        let cells: Vec<&str> = cells.collect();
+        table += &format!("| {what} | {} |\n", cells.join(" | "));
+    }
+    table
+}
+
+/// The names of tests on the page: `` `module::name` ``.
+fn named() -> Vec<&'static str> {
+    let is_name = |piece: &&str| {
+        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c);
+        piece.contains("::") && piece.chars().all(letters)
+    };
+    PAGE.split('`').skip(1).step_by(2).filter(is_name).collect()
+}
+
+tests! {
+    fn the_table_is_what_a_survey_finds() needs [Root, Userns, Keys, Execveat] {
+        let table = table();
+        assert!(PAGE.contains(&table), "docs/security.md does not have this table:\n{table}");
+    }
+
+    fn the_tests_that_the_page_names_are_there() needs [] {
+        let tests = crate::all();
+        let in_zone = |name: &str| {
+            let Some((module, name)) = name.rsplit_once("::") else { return false };
+            ZONE.iter().any(|(zone, source)| *zone == module && source.contains(&format!("fn {name}(")))
+        };
+        let missing: Vec<&str> = named()
+            .into_iter()
+            .filter(|name| !tests.iter().any(|test| test.name() == *name) && !in_zone(name))
+            .collect();
+        assert!(missing.is_empty(), "docs/security.md names tests that do not exist: {missing:#?}");
+        assert!(named().len() > 30, "it names tests");
+    }
+}
