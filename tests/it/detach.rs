@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getsid};
 
 use crate::support::clonebox::Ran;
-use crate::support::processes::{eventually, holds, marked, marker};
+use crate::support::processes::{eventually, marked, marker};
 use crate::support::pty::Terminal;
 use crate::support::state::State;
 use crate::support::{Clonebox, binary, files, probe, tests};
@@ -165,11 +165,11 @@ tests! {
         let state = State::new();
         let directory = files::directory();
         let go = directory.path().join("go");
-        let script = format!("until test -e {}; do sleep 0.02; done; head -c 3000000 /dev/zero; exit 4", go.display());
+        let script = format!("until test -e {}; do echo ready; sleep 0.02; done; head -c 3000000 /dev/zero; exit 4", go.display());
         shell(&state, "web", &[], &script);
         let mut visitor = state.clonebox().args(["attach", "web"]).start();
         let pid = Pid::from_raw(visitor.pid().cast_signed());
-        assert!(eventually(|| holds(pid.as_raw().cast_unsigned(), "socket:")));
+        visitor.ready();
         kill(pid, Signal::SIGSTOP).expect("it is ours");
         fs::write(&go, "").expect("it is ours");
         ends(&state, "web", 4);

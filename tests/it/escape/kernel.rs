@@ -27,7 +27,7 @@ tests! {
         run_probe(&["--cap-add", "MKNOD"], &["make-device", &node]).succeeds().prints("fine\n");
     }
 
-    fn a_box_makes_no_device() needs [Root, Userns] {
+    fn a_box_makes_no_device() needs [Root, Userns, Idmap] {
         let (root, directory) = (Root::new(), files::directory());
         let node = directory.path().join("node").display().to_string();
         run_probe(&[], &["make-device", &node]).succeeds().prints("EPERM\n");
@@ -58,7 +58,7 @@ tests! {
         Root::new().run(&["--cap-add", "SYS_ADMIN"], &["uncover", CORE_PATTERN]).succeeds().prints("fine\n");
     }
 
-    fn core_pattern_is_read_only_in_a_root_filesystem() needs [Root, Userns] {
+    fn core_pattern_is_read_only_in_a_root_filesystem() needs [Root, Userns, Idmap] {
         let root = Root::new();
         root.run(&[], &["open-to-write", CORE_PATTERN]).succeeds().prints("EROFS\n");
         for options in [&[][..], &["--userns", "auto"], &["--userns", "auto", "--cap-add", "ALL"]] {
@@ -75,7 +75,7 @@ tests! {
         }
     }
 
-    fn sysfs_is_for_those_who_may_mount() needs [Root, Userns] {
+    fn sysfs_is_for_those_who_may_mount() needs [Root, Userns, Idmap] {
         let root = Root::new();
         fs::create_dir(root.path().join("place")).expect("a directory of ours");
         let attack = ["mount-and-write", "sysfs", "", "/place", "/place/kernel/rcu_expedited"];
@@ -88,7 +88,7 @@ tests! {
     }
 
     /// CVE-2022-0492. Its release_agent is a program that the kernel executes as root. Version 2 has none.
-    fn a_release_agent_is_for_those_who_may_mount() needs [Root, Userns] {
+    fn a_release_agent_is_for_those_who_may_mount() needs [Root, Userns, Idmap] {
         let root = Root::new();
         fs::create_dir(root.path().join("place")).expect("a directory of ours");
         let cgroups = fs::read_to_string("/proc/self/cgroup").expect("/proc");

@@ -33,7 +33,7 @@ tests! {
         }
     }
 
-    fn roots_box_does_not_write_into_the_launchers_memory() needs [Root, Userns] {
+    fn roots_box_does_not_write_into_the_launchers_memory() needs [Root, Userns, Idmap] {
         for kind in [
             &[][..],
             &["host-pid"],
@@ -73,7 +73,7 @@ tests! {
     }
 
     /// It has given up its capabilities: it must not be for the taking by those who have as many.
-    fn the_command_is_not_traced_by_its_box() needs [Root, Userns] {
+    fn the_command_is_not_traced_by_its_box() needs [Root, Userns, Idmap] {
         let (root, outside) = (Root::new(), files::directory());
         std::fs::write(outside.path().join("canary"), "").expect("a directory of ours");
         let canary = outside.path().join("canary").display().to_string();
@@ -93,7 +93,7 @@ tests! {
     }
 
     /// It has the box's capabilities already, and the launcher's memory still: another box has as many.
-    fn the_child_is_not_traced_by_another_box_before_its_program_runs() needs [Root, Userns, Seccomp] {
+    fn the_child_is_not_traced_by_another_box_before_its_program_runs() needs [Root, Userns, Idmap, Seccomp] {
         let (root, outside) = (Root::new(), files::directory());
         std::fs::write(outside.path().join("canary"), "").expect("a directory of ours");
         let canary = outside.path().join("canary").display().to_string();

@@ -45,7 +45,7 @@ tests! {
         weak("chroot", &["chroot-out", &Outside::new().canary]);
     }
 
-    fn chroot_does_not_lead_out_of_a_box() needs [Box] {
+    fn chroot_does_not_lead_out_of_a_box() needs [Box, Idmap] {
         let (root, outside) = (Root::new(), Outside::new());
         for options in [&[][..], &["--userns", "auto"], &["--cap-add", "SYS_ADMIN"]] {
             root.run(options, &["chroot-out", &outside.canary]).succeeds().prints("ENOENT\n");
@@ -56,7 +56,7 @@ tests! {
         weak("pivot", &["pivot-out", &Outside::new().canary]);
     }
 
-    fn a_second_pivot_does_not_lead_out_of_a_box() needs [Root, Userns] {
+    fn a_second_pivot_does_not_lead_out_of_a_box() needs [Root, Userns, Idmap] {
         let (root, outside) = (Root::new(), Outside::new());
         for (options, nested) in [
             (&[][..], &[][..]),
@@ -94,7 +94,7 @@ tests! {
         }
     }
 
-    fn the_root_of_a_process_outside_is_for_those_who_may_trace() needs [Root, Userns] {
+    fn the_root_of_a_process_outside_is_for_those_who_may_trace() needs [Root, Userns, Idmap] {
         let (root, outside) = (Root::new(), Outside::new());
         let path = format!("/proc/{}/root{}", std::process::id(), outside.canary);
         let host = |options: &[&str]| root.run(&[&["--pid", "host"], options].concat(), &["open", &path]).succeeds();
@@ -103,7 +103,7 @@ tests! {
         host(&["--userns", "auto", "--cap-add", "ALL"]).prints("EACCES\n");
     }
 
-    fn the_mounts_of_a_process_outside_are_for_those_who_may_trace_and_mount() needs [Root, Userns] {
+    fn the_mounts_of_a_process_outside_are_for_those_who_may_trace_and_mount() needs [Root, Userns, Idmap] {
         let (root, outside) = (Root::new(), Outside::new());
         let own = std::process::id().to_string();
         let attack = ["setns", &own, &outside.canary];

@@ -79,7 +79,7 @@ tests! {
         Root::new().run(&[], &["open", &path]).succeeds().prints("ENOENT\n");
     }
 
-    fn what_only_root_may_write_is_not_an_ordinary_users_in_a_box() needs [Root, Userns] {
+    fn what_only_root_may_write_is_not_an_ordinary_users_in_a_box() needs [Root, Userns, Idmap] {
         let (place, file) = (Place::new(), tempfile::NamedTempFile::new().expect("a file"));
         let path = file.path().display().to_string();
         fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("ours");

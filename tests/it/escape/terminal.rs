@@ -18,7 +18,7 @@ fn next_line(options: &str, high: u32) -> Terminal {
 }
 
 tests! {
-    fn on_an_inherited_terminal_a_box_types_for_its_caller() needs [Root, Userns, Ptmx] {
+    fn on_an_inherited_terminal_a_box_types_for_its_caller() needs [Root, Userns, Idmap, Ptmx] {
         let allowed = fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti");
         // Kernels without the file allow it always.
         if allowed.is_ok_and(|allowed| allowed.trim() == "0") {
