@@ -221,7 +221,7 @@ tests! {
         assert!(eventually(|| !threads()), "the thread ends when there is nothing to do");
     }
 
-    fn a_box_in_a_user_namespace_makes_its_mounts_itself() needs [Userns] {
+    fn a_box_in_a_user_namespace_makes_its_mounts_itself() needs [Userns, MountSetattr] {
         let root = Root::new();
         let mut command = answer(&root, &["pid"]);
         let template = command.userns(UserNamespace::Auto).stdout(Stdio::piped()).prepare().expect("a template");
@@ -229,7 +229,7 @@ tests! {
         assert_eq!(printed(&template), "1\n");
     }
 
-    fn a_root_filesystem_that_is_not_there_is_told_when_the_template_is_made() needs [Root] {
+    fn a_root_filesystem_that_is_not_there_is_told_when_the_template_is_made() needs [Root, MountSetattr] {
         let error = Command::new("/it").rootfs("/dev/none").prepare().expect_err("nothing is there");
         let message = "cannot open the root filesystem /dev/none: No such file or directory (ENOENT)";
         assert_eq!(error.to_string(), message);
