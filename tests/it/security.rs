@@ -178,7 +178,7 @@ fn named() -> Vec<&'static str> {
 }
 
 tests! {
-    fn the_table_is_what_a_survey_finds() needs [Root, Userns, Idmap, Keys, Execveat] {
+    fn the_table_is_what_a_survey_finds() needs [Root, Pids, Userns, Idmap, Keys, Execveat] {
         let table = table();
         assert!(PAGE.contains(&table), "docs/security.md does not have this table:\n{table}");
     }

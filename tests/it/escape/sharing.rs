@@ -49,7 +49,7 @@ tests! {
         root.run(&["--net", "none"], &attack).succeeds().prints("ECONNREFUSED\n");
     }
 
-    fn a_process_outside_is_signalled_only_in_the_hosts_pid_namespace() needs [Box] {
+    fn a_process_outside_is_signalled_only_in_the_hosts_pid_namespace() needs [Box, Pids] {
         let own = std::process::id().to_string();
         run_probe(&["--pid", "host"], &["signal", &own]).succeeds().prints("fine\n");
         run_probe(&[], &["signal", &own]).succeeds().prints("ESRCH\n");

@@ -36,6 +36,8 @@ pub(crate) enum Need {
     Seccomp,
     /// The kernel has mount_setattr(2) (since Linux 5.12), and with it mounts that a template makes once.
     MountSetattr,
+    /// The ids of the caller's processes are above those of a box's own.
+    Pids,
     /// None is in force: what one of a container's answers, a box's own cannot.
     Unfiltered,
     /// The system's python3 with the bindings of libseccomp.
@@ -83,7 +85,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 31] = [
+const ALL: [(Need, &str); 32] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -92,6 +94,7 @@ const ALL: [(Need, &str); 31] = [
     (Need::Subids, "subids"),
     (Need::Ptmx, "ptmx"),
     (Need::Seccomp, "seccomp"),
+    (Need::Pids, "pids"),
     (Need::Unfiltered, "unfiltered"),
     (Need::MountSetattr, "mount_setattr"),
     (Need::Libseccomp, "libseccomp"),
@@ -264,6 +267,10 @@ impl Need {
                     "no mount_setattr(2)",
                 )
             }
+            Self::Pids => when(
+                std::process::id() > 100,
+                "this is one of the first processes of its PID namespace",
+            ),
             Self::Unfiltered => {
                 let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
                 when(
