@@ -101,7 +101,7 @@ tests! {
         stays_flat(|| template.borrow_mut().refresh().expect("nothing is wrong with it"));
     }
 
-    fn mounts_that_outlive_a_box_a_little_leave_nothing() needs [Root] {
+    fn mounts_that_outlive_a_box_a_little_leave_nothing() needs [Root, MountSetattr] {
         let program = Program::new();
         let template = in_root(&program).unmount_later(true).prepare().expect("a template");
         launch(&template);
