@@ -88,19 +88,13 @@ binaries() {
   mv "$CI_TMP/bin.new" "$CI_TMP/bin"
 }
 
-# debian_mirror: where this machine's packages come from.
-debian_mirror() {
-  cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-    sed -n -e 's/^URIs: *\([^ ]*\/debian\)\/*$/\1/p' -e 's/^deb \(\[[^]]*\] \)\?\([^ ]*\/debian\)\/* .*/\2/p' | head -n 1
-}
-
 # debian_root: puts the path of a root filesystem of Debian into $debian; it is made once.
 debian_root() {
   local mirror
   debian=$CI_CACHE/debian
   [ ! -e "$debian/etc/debian_version" ] || return 0
   need debootstrap || return
-  mirror=$(debian_mirror)
+  mirror=$(tests/vm/mirror)
   [ -n "$mirror" ] || return
   echo "making a root filesystem of Debian"
   as_root rm -rf "$debian" "$debian.new"

@@ -44,8 +44,7 @@ fi
 require_root
 require debootstrap
 # Without a network of its own choice: the machine's mirror.
-mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null |
-  sed -n -e 's/^URIs: *\([^ ]*\/debian\)\/*$/\1/p' -e 's/^deb \(\[[^]]*\] \)\?\([^ ]*\/debian\)\/* .*/\2/p' | head -n 1)
+mirror=$(tests/vm/mirror)
 root=$CI_TMP/debian
 as_root debootstrap --variant=minbase bookworm "$root" "$mirror" >"$CI_TMP/debootstrap.log" 2>&1 ||
   skip "deb: no root filesystem: $(tail -n 1 "$CI_TMP/debootstrap.log")"
