@@ -47,7 +47,7 @@ require_root() { as_root true 2>/dev/null || skip 'not root, and sudo wants a pa
 
 # check NAME COMMAND...: one claim, true if COMMAND succeeds.
 check() {
-  if "${@:2}"; then echo "ok      $1"; count 1 0 0; else echo "FAILED  $1"; count 0 1 0; fi
+  if "${@:2}"; then echo "ok      $1"; count 1 0 0; else echo "FAILED  $1" | tee -a "$CI_TMP/failures"; count 0 1 0; fi
 }
 
 # suite NAME COMMAND...: runs test binaries (or cargo test) and counts what their closing lines say.
@@ -67,6 +67,8 @@ tally() {
     /^ +Running .*\)$/ || /^ +Doc-tests / { broken += open; open = 1 }
     /^test result: / { open = 0; p += $4; f += $6; s += $8 }
     END { f += broken + open; if (status && !f || p + f + s == 0) f++; print p + 0, f + 0, s + 0 }')
+  # Why each failed is in the list of its suite; the summary names them.
+  tr -d '\r' <"$2" | sed -n "s/^test \(.*[^ ]\) *\.\.\. FAILED.*/FAILED  $1: \1/p" >>"$CI_TMP/failures"
   echo "--- $1: $p passed, $f failed, $s skipped (status $3)"
   count "$p" "$f" "$s"
 }

@@ -70,6 +70,8 @@ pub(crate) struct Privileges {
     keep: u64,
     /// The signals to reset.
     pub(crate) signals: Vec<usize>,
+    /// The filter of system calls: an array of `struct sock_filter`, empty if there is none.
+    filter: Vec<u8>,
 }
 
 impl Privileges {
@@ -78,6 +80,7 @@ impl Privileges {
             keep: bounding() & !drop.iter().fold(0, |set, number| set | 1 << number),
             drop,
             signals,
+            filter: Vec::new(),
         }
     }
 
@@ -91,7 +94,10 @@ impl Privileges {
         };
         let drop = first("prctl", libc::PR_CAPBSET_DROP as usize).filter_map(|words| words[1]);
         let signals = first("rt_sigaction", ALL).filter_map(|words| words[0]);
-        Self::new(drop.collect(), signals.collect())
+        Self {
+            filter: plan.seccomp_program().unwrap_or_default(),
+            ..Self::new(drop.collect(), signals.collect())
+        }
     }
 
     /// All that is done before the program is executed.
@@ -122,6 +128,14 @@ impl Privileges {
         let mask = ptr::from_ref(&mask).addr();
         let args = [libc::SIG_SETMASK as usize, mask, 0, 8];
         kernel.call("rt_sigprocmask", libc::SYS_rt_sigprocmask, args);
+        if !self.filter.is_empty() {
+            let length = self.filter.len() / size_of::<libc::sock_filter>();
+            // The layout of `struct sock_fprog`.
+            let program = [length, self.filter.as_ptr().addr()];
+            let mode = libc::SECCOMP_SET_MODE_FILTER as usize;
+            let args = [mode, 0, program.as_ptr().addr()];
+            kernel.call("seccomp", libc::SYS_seccomp, args);
+        }
     }
 }
 

@@ -216,9 +216,9 @@ fn enter_cgroups(kernel: &mut impl Kernel, straight: &Straight) {
 fn make_root(kernel: &mut impl Kernel, path: &CStr) -> (usize, usize, usize) {
     let here = libc::AT_FDCWD as usize;
     let cwd = kernel.call("openat", libc::SYS_openat, [here, at(c"."), LOOK_UP]);
-    let umask = kernel.call("umask", libc::SYS_umask, [0]);
     let args = [here, path.as_ptr().addr(), LOOK_UP];
     let rootfs = kernel.call("openat", libc::SYS_openat, args);
+    let umask = kernel.call("umask", libc::SYS_umask, [0]);
     let flags = libc::OPEN_TREE_CLONE as usize | libc::OPEN_TREE_CLOEXEC as usize;
     let flags = flags | EMPTY_PATH | libc::AT_RECURSIVE as usize;
     let root = kernel.call("open_tree", libc::SYS_open_tree, [rootfs, at(c""), flags]);
