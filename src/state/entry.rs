@@ -284,8 +284,9 @@ impl Entry {
         }
         // Its owner may have written the end, or gone on from a claim to a box, since this was read.
         let current = Self::open(&self.directory, &file_of(self.name()));
-        current.is_none_or(|current| current.record.to_text() == self.record.to_text())
-            && !self.is_alive()
+        current.is_none_or(|current| {
+            !current.has_ended() && current.record.to_text() == self.record.to_text()
+        }) && !self.is_alive()
     }
 
     /// Removes the record, what is beside it, and its cgroups if nobody is in them.
@@ -302,4 +303,39 @@ impl Entry {
 
 fn exit_code(end: &Value) -> Option<u8> {
     end["exit_code"].as_u64()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_box_whose_end_is_written_after_its_record_was_read_is_remembered() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Arc::new(Directory::make(&place.path().join("state")).unwrap());
+        let record = Record {
+            name: "web".to_owned(),
+            command: vec!["true".to_owned()],
+            created: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
+            process: None,
+            host: Host::here().clone(),
+            cgroups: Vec::new(),
+            overlay: None,
+            detached: true,
+            end: None,
+        };
+        let name = file_of("web");
+        let owned = directory.put(&name, &record.to_text()).unwrap();
+        let read = Entry::open(&directory, &name).unwrap();
+        assert!(!read.is_gone(), "its owner lives");
+        (&*owned).write_all(b"{\"exit_code\":0}\n").unwrap();
+        drop(owned);
+        assert!(!read.is_gone(), "it has ended");
+        // One whose owner was killed before.
+        drop(directory.put(&name, &record.to_text()).unwrap());
+        assert!(Entry::open(&directory, &name).unwrap().is_gone());
+    }
 }
