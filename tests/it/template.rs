@@ -221,7 +221,7 @@ tests! {
         assert!(eventually(|| !threads()), "the thread ends when there is nothing to do");
     }
 
-    fn a_box_in_a_user_namespace_makes_its_mounts_itself() needs [Userns, MountSetattr] {
+    fn a_box_in_a_user_namespace_makes_its_mounts_itself() needs [Userns, Idmap, MountSetattr] {
         let root = Root::new();
         let mut command = answer(&root, &["pid"]);
         let template = command.userns(UserNamespace::Auto).stdout(Stdio::piped()).prepare().expect("a template");
