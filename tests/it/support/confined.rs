@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
+use super::processes::eventually;
 use super::seccomp;
 
 /// `linux/keyctl.h`.
@@ -120,10 +121,13 @@ fn put(name: &CString, text: &OsString) -> nix::Result<()> {
     Errno::result(key).map(drop)
 }
 
-/// Makes a session keyring with a key in it.
+/// Makes a session keyring with a key in it. The kernel counts those of an ordinary user's boxes, the ones that
+/// have just ended among them.
 fn add_key(name: &OsString, text: &OsString) {
-    keyctl([KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0]).expect("a keyring");
-    put(&c_string(name), text).expect("a key");
+    let join = || keyctl([KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0]);
+    assert!(eventually(|| join().is_ok()), "a keyring");
+    let name = c_string(name);
+    assert!(eventually(|| put(&name, text).is_ok()), "a key");
 }
 
 /// What a key of the session keyring says.
