@@ -65,20 +65,24 @@ pub(super) struct Frame {
     kept: Kept,
 }
 
-/// Descriptors, without an allocation.
+/// Descriptors, without an allocation but for mounts that the launch has made.
 #[derive(Default)]
 struct Kept {
     fds: [Option<OwnedFd>; KEPT],
     count: usize,
+    more: Vec<OwnedFd>,
 }
 
-/// As many as a launch has at most: streams, a terminal, the listener's way, the parent's, two of our program, the
-/// mounts, cgroups.
+/// As many as a launch has at most without those mounts: streams, a terminal, the listener's way, the parent's, two of
+/// our program, the mounts of a template, cgroups.
 const KEPT: usize = 3 + 1 + 1 + 1 + 3 + slot::CGROUPS.len() + 1;
 
 impl Kept {
     fn push(&mut self, fd: OwnedFd) {
-        self.fds[self.count] = Some(fd);
+        match self.fds.get_mut(self.count) {
+            Some(place) => *place = Some(fd),
+            None => self.more.push(fd),
+        }
         self.count += 1;
     }
 

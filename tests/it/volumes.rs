@@ -213,6 +213,16 @@ tests! {
         root.run(&options, &["cat", "/many/99/file"]).succeeds().prints("data");
     }
 
+    fn a_box_with_a_user_namespace_has_many_volumes_too() needs [Root, Userns, Idmap] {
+        let (root, volume) = (Root::new(), volume());
+        let mut options = vec!["--userns".to_owned(), "auto".to_owned()];
+        for number in 0..100 {
+            options.extend(["-v".to_owned(), format!("{}:/many/{number}", text(&volume))]);
+        }
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        root.run(&options, &["cat", "/many/99/file"]).succeeds().prints("data");
+    }
+
     fn nonsense_is_refused_in_one_line() needs [] {
         for words in [
             ["-v", "/a"], ["-v", ":/a"], ["-v", "/a:/b:zz"], ["-v", "/a:b"], ["-v", "/a:/"], ["-v", "/a:/../b"],
