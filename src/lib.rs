@@ -59,6 +59,7 @@ pub use spec::{
     Rlimit, RlimitParseError, Rootfs, Seccomp, SeccompError, SeccompFilter, SeccompProfile,
     SeccompProgram, Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User,
     UserNamespace, UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
+    system_mounts,
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, Registry};
 pub use supervise::{

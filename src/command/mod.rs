@@ -30,7 +30,7 @@ pub use template::{Template, TemplateMounts};
 use crate::error::Error;
 use crate::spec::{
     Dev, IdMapping, Login, Mount, Namespace, Origin, ParentDeath, Redirect, Rlimit, Rootfs,
-    Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes,
+    Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, system_mounts,
 };
 use crate::supervise::Child;
 
@@ -219,6 +219,17 @@ impl Command {
             writes: Writes::Discard,
         };
         self.spec.rootfs = Some(setting!("rootfs_overlay", rootfs));
+        self
+    }
+
+    /// Makes the programs of the system that the caller sees the root of the box: `/usr`, `/bin` and the like, and
+    /// what they need of `/etc`, all of it read-only. Nothing else of the host is there, and what the box writes is lost
+    /// at its end. Mounts that are added later lie on top.
+    pub fn rootfs_system(&mut self) -> &mut Self {
+        self.spec.rootfs = Some(setting!("rootfs_system", Rootfs::memory()));
+        let mounts = system_mounts().into_iter();
+        let mounts = mounts.map(|mount| setting!("rootfs_system", mount));
+        self.spec.mounts.extend(mounts);
         self
     }
 

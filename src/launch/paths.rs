@@ -42,7 +42,11 @@ pub(super) fn gather(spec: &Spec) -> PathFacts {
         openat2: openat2(),
         mount_setattr,
         root_owners: owners(rootfs),
-        root_flags: rootfs.map_or(0, |rootfs| flags(&rootfs.path)),
+        root_flags: match rootfs {
+            None => 0,
+            Some(rootfs) if rootfs.writes == Writes::Memory => libc::MS_NOSUID | libc::MS_NODEV,
+            Some(rootfs) => flags(&rootfs.path),
+        },
         mount_points,
         initial_user_namespace: in_first_user_namespace(),
         own_network: rootfs.is_some() && own_network(),
@@ -74,6 +78,7 @@ impl Backing {
         match &rootfs.writes {
             Writes::Keep(upper) => Self::of(&[&rootfs.path, &upper.join("upper")]),
             Writes::Through | Writes::Discard => Self::of(&[&rootfs.path]),
+            Writes::Memory => Self::Empty,
         }
     }
 
@@ -338,8 +343,9 @@ fn owners(rootfs: Option<&Rootfs>) -> [Option<u32>; 2] {
     let owner = |path: &Path| path.metadata().ok().map(|found| found.uid());
     let upper = rootfs.and_then(|rootfs| match &rootfs.writes {
         Writes::Keep(upper) => owner(upper),
-        Writes::Through | Writes::Discard => None,
+        Writes::Through | Writes::Discard | Writes::Memory => None,
     });
+    let rootfs = rootfs.filter(|rootfs| rootfs.writes != Writes::Memory);
     [rootfs.and_then(|rootfs| owner(&rootfs.path)), upper]
 }
 

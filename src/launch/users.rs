@@ -78,6 +78,7 @@ impl Files {
             Some(rootfs) => match &rootfs.writes {
                 Writes::Keep(upper) => vec![upper.join("upper"), rootfs.path.clone()],
                 Writes::Through | Writes::Discard => vec![rootfs.path.clone()],
+                Writes::Memory => Vec::new(),
             },
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

@@ -105,8 +105,9 @@ fn root(
     refuse: &mut impl FnMut(&Origin, &str),
 ) {
     let upper = match &rootfs.value.writes {
+        Writes::Memory => return,
         Writes::Keep(upper) => Some(upper),
-        _ => None,
+        Writes::Through | Writes::Discard => None,
     };
     let through = rootfs.value.writes == Writes::Through;
     let directories = [

@@ -302,7 +302,7 @@ fn remount(
     steps: &mut Steps,
 ) {
     const NAME: &CStr = c"tree";
-    tree::memory(origin, slot::MEMORY, slot::ROOT, steps);
+    tree::memory(origin, slot::MEMORY, slot::ROOT, None, steps);
     let make = if file {
         make_file(slot::MEMORY, NAME.to_bytes(), 0o600)
     } else {
@@ -340,7 +340,7 @@ fn file(draft: &Draft<'_>, asked: Asked<'_>, data: &[u8], mode: u32, steps: &mut
         Some(_) => slot::STORE,
         None => slot::ROOT,
     };
-    tree::memory(origin, slot::MEMORY, place, steps);
+    tree::memory(origin, slot::MEMORY, place, None, steps);
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
     let args = [
         Value::Slot(slot::MEMORY),

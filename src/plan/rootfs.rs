@@ -49,7 +49,10 @@ pub(super) fn open(draft: &Draft<'_>, steps: &mut Steps) {
         ),
         Some(rootfs) => {
             let path = &rootfs.value.path;
-            let action = format!("open the root filesystem {}", shown(path));
+            let action = match rootfs.value.writes {
+                Writes::Memory => "open the root".to_owned(),
+                _ => format!("open the root filesystem {}", shown(path)),
+            };
             (&rootfs.origin, path.as_path(), action, slot::ROOTFS)
         }
     };
@@ -112,6 +115,9 @@ fn mount(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
             };
             steps.push(origin, format!("mount {shown}"), attach);
         }
+        (Writes::Memory, _) => {
+            tree::memory(origin, slot::ROOT, slot::ROOTFS, Some(c"755"), steps);
+        }
         (Writes::Keep(upper), store) => {
             let memory = if store { slot::STORE } else { slot::MEMORY };
             overlay(draft, rootfs, Some(upper), memory, steps);
@@ -142,7 +148,7 @@ fn overlay(
 ) {
     let origin = &rootfs.origin;
     if memory == slot::MEMORY {
-        tree::memory(origin, memory, slot::ROOTFS, steps);
+        tree::memory(origin, memory, slot::ROOTFS, None, steps);
     }
     lower_layer(draft, origin, memory, steps);
     match keep {
@@ -181,7 +187,7 @@ fn overlay_in_memory(
         "find a place for the tmpfs",
         place.save(slot::ROOTFS),
     );
-    tree::memory(origin, slot::MEMORY, slot::ROOTFS, steps);
+    tree::memory(origin, slot::MEMORY, slot::ROOTFS, None, steps);
     close(origin, slot::ROOTFS, steps);
     upper_layer(origin, slot::MEMORY, steps);
     put_together(draft, rootfs, slot::MEMORY, data, steps);
@@ -300,15 +306,19 @@ pub(super) fn pivot(draft: &Draft<'_>, steps: &mut Steps) {
 }
 
 fn change(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
-    let (origin, path) = (&rootfs.origin, &rootfs.value.path);
+    let (origin, rootfs) = (&rootfs.origin, &rootfs.value);
     enter(origin, slot::ROOT, "the root", steps);
     close(origin, slot::ROOT, steps);
     let args = [Value::Static(c"."), Value::Static(c".")];
     let pivot = Call::new("pivot_root", libc::SYS_pivot_root, args);
-    let action = format!("make {} the root", shown(path));
+    let action = match rootfs.writes {
+        Writes::Memory => "make the tmpfs the root".to_owned(),
+        _ => format!("make {} the root", shown(&rootfs.path)),
+    };
     steps.push(origin, action, pivot);
     // The layers of an overlay lie on top of the old root: see `open`.
-    if draft.mounts_before() && rootfs.value.writes != Writes::Through {
+    let layers = matches!(rootfs.writes, Writes::Discard | Writes::Keep(_));
+    if draft.mounts_before() && layers {
         steps.push(origin, "leave the layers", tree::detach());
     }
     steps.push(origin, "leave the old root", tree::detach());

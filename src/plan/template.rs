@@ -35,11 +35,14 @@ pub(super) struct Split {
 }
 
 /// Whether the mounts can be made once, and which. `None` for a box on the caller's root, whose mounts are
-/// those of the host and as many; with a user namespace, because a child in one may not join a mount
+/// those of the host and as many; for a root in memory, which is new in each box; with a user namespace, because a child in one may not join a mount
 /// namespace of its caller's; and where a launch would need files of the host that it cannot see any more.
 pub(super) fn decide(spec: &Spec, facts: &HostFacts, userns: bool) -> Option<Split> {
     let rootfs = &spec.rootfs.as_ref()?.value;
     let paths = &facts.paths;
+    if rootfs.writes == Writes::Memory {
+        return None;
+    }
     let root_once = rootfs.writes != Writes::Discard;
     let dev = match spec.dev.value {
         Dev::Minimal => facts.effective.contains(CAP_MKNOD),
@@ -177,7 +180,7 @@ pub(super) fn begin(draft: &Draft<'_>, steps: &mut Steps) {
 pub(super) fn store(draft: &Draft<'_>, steps: &mut Steps) {
     if draft.has_store() {
         let origin = draft.rootfs_origin();
-        tree::memory(origin, slot::STORE, slot::ROOTFS, steps);
+        tree::memory(origin, slot::STORE, slot::ROOTFS, None, steps);
     }
 }
 

@@ -128,13 +128,32 @@ fn open_tree(directory: Value, path: Value, empty: bool, recursive: bool) -> Cal
 
 /// A tmpfs of ours, which a descriptor stands for, on top of the root: for what is made of files or needs a
 /// name for a moment. Whoever looks from the root does not see it, and [`forget_memory`] takes it away.
-pub(super) fn memory(origin: &Origin, memory: Slot, place: Slot, steps: &mut Steps) {
+///
+/// Its mode is 1777 unless there is another.
+pub(super) fn memory(
+    origin: &Origin,
+    memory: Slot,
+    place: Slot,
+    mode: Option<&'static CStr>,
+    steps: &mut Steps,
+) {
     const FSOPEN: FlagNames = &[("FSOPEN_CLOEXEC", 1)];
     const FSMOUNT: FlagNames = &[("FSMOUNT_CLOEXEC", 1)];
     let action = "make a tmpfs";
     let args = [Value::Static(c"tmpfs"), Value::Flags(FSOPEN, 1)];
     let open = Call::new("fsopen", libc::SYS_fsopen, args);
     steps.push(origin, action, open.save(slot::TARGET));
+    if let Some(mode) = mode {
+        let args = [
+            Value::Slot(slot::TARGET),
+            Value::Name("FSCONFIG_SET_STRING", 1),
+            Value::Static(c"mode"),
+            Value::Static(mode),
+            Value::Int(0),
+        ];
+        let set = Call::new("fsconfig", libc::SYS_fsconfig, args);
+        steps.push(origin, action, set);
+    }
     let args = [
         Value::Slot(slot::TARGET),
         Value::Name("FSCONFIG_CMD_CREATE", 6),

@@ -42,7 +42,7 @@ pub use mount::{Attributes, Mount, MountKind, MountParseError, Propagation};
 pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError};
 pub use origin::{Origin, Setting};
 pub use rlimit::{Resource, Rlimit, RlimitParseError};
-pub use rootfs::{Dev, Rootfs, Writes};
+pub use rootfs::{Dev, Rootfs, Writes, system_mounts};
 pub use seccomp::{Arch, Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram};
 pub(crate) use seccomp::{ProfileRule, When};
 pub use tty::{Redirect, Tty};

@@ -3,10 +3,12 @@
 
 use std::path::PathBuf;
 
+use super::{Mount, MountKind};
+
 /// A directory that becomes the root of the box. See pivot_root(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rootfs {
-    /// The directory, as the caller sees it.
+    /// The directory, as the caller sees it. [`Writes::Memory`] has none.
     pub path: PathBuf,
     /// Where what the box writes goes.
     pub writes: Writes,
@@ -23,6 +25,64 @@ pub enum Writes {
     /// Into another directory, which gets two of its own, `upper` and `work`. The first one stays as it
     /// is.
     Keep(PathBuf),
+    /// Into memory, and there is no directory: the root is empty but for what is mounted in it.
+    Memory,
+}
+
+/// Where programs are, and what they are made of.
+const PROGRAMS: [&str; 7] = [
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
+];
+/// What programs read there, and what tells nothing that a box may not know. No secret of the host's is among it,
+/// whoever starts the box.
+const SETTINGS: [&str; 20] = [
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "fonts",
+    "group",
+    "inputrc",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "locale.conf",
+    "localtime",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "pki/tls/certs",
+    "profile",
+    "ssl/certs",
+    "terminfo",
+];
+
+impl Rootfs {
+    /// A root in memory, for what is mounted in it.
+    pub fn memory() -> Self {
+        Self {
+            path: "/".into(),
+            writes: Writes::Memory,
+        }
+    }
+}
+
+/// The programs of the system that the caller sees, read-only: what is in `/usr`, `/bin` and the like, and what
+/// they need of `/etc`; what is not there is left out. In a root in memory these are all files of the host's.
+pub fn system_mounts() -> Vec<Mount> {
+    let settings = SETTINGS.iter().map(|name| format!("/etc/{name}"));
+    let programs = PROGRAMS.iter().map(|&path| path.to_owned());
+    let mount = |path: String| {
+        let mut mount = Mount::bind(path.clone(), path).read_only();
+        if let MountKind::Bind { optional, .. } = &mut mount.kind {
+            *optional = true;
+        }
+        mount.attributes.nosuid = true;
+        mount.attributes.nodev = true;
+        mount
+    };
+    programs.chain(settings).map(mount).collect()
 }
 
 /// What a root filesystem has in /dev.

@@ -78,7 +78,7 @@ impl Registry {
             let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
             let lower = whole(&rootfs.value.path);
             match &rootfs.value.writes {
-                Writes::Through => None,
+                Writes::Through | Writes::Memory => None,
                 Writes::Discard => Some((lower, None)),
                 Writes::Keep(upper) => Some((lower, Some(whole(upper)))),
             }

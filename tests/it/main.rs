@@ -9,6 +9,7 @@ mod support;
 mod boxes;
 mod caps;
 mod completion;
+mod config;
 mod confine;
 mod death;
 mod debian;
@@ -32,6 +33,7 @@ mod names;
 mod namespaces;
 mod pool;
 mod process;
+mod profiles;
 mod readme;
 mod report;
 mod rootfs;
@@ -65,6 +67,7 @@ fn all() -> Vec<Test> {
         boxes::tests(),
         caps::tests(),
         completion::tests(),
+        config::tests(),
         confine::tests(),
         death::tests(),
         detach::tests(),
@@ -88,6 +91,7 @@ fn all() -> Vec<Test> {
         namespaces::tests(),
         pool::tests(),
         process::tests(),
+        profiles::tests(),
         readme::tests(),
         report::tests(),
         rootfs::tests(),

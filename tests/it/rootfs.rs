@@ -1,10 +1,11 @@
 //! A root filesystem of the box's own: what is in it, and that nothing else is.
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::alone;
 use crate::support::clonebox::{Clonebox, run};
-use crate::support::files;
+use crate::support::files::{self, Public};
 use crate::support::pty::{Change, Terminal};
 use crate::support::rootfs::{Root, contents};
 use crate::support::tests;
@@ -133,7 +134,7 @@ tests! {
     }
 
     fn a_root_that_comes_with_its_mounts_is_a_root_as_well() needs [Box] {
-        let probe = files::Public::new();
+        let probe = Public::new();
         for options in [&["--pid", "private"][..], &["--pid", "host"]] {
             let words = ["--rootfs", "/", "--", probe.path(), "__probe", "try", "/sys/kernel/uevent_helper"];
             let ran = run(options.iter().chain(&words)).succeeds().stdout();
@@ -208,6 +209,39 @@ tests! {
         terminal.expect("size 33 101\r\n");
         terminal.resize(20, 50);
         terminal.expect("size 20 50\r\n");
+    }
+
+    fn the_system_as_root_has_the_hosts_programs_and_what_is_mounted() needs [Box, Execveat] {
+        let (directory, program) = (files::directory(), Public::new());
+        files::write(directory.path(), "file", "644", "data");
+        let (it, data) = (format!("{}:/it:ro", program.path()), format!("{}:/data", directory.path().display()));
+        let run = |options: &[&str], words: &[&str]| {
+            let always = ["--rootfs", "system", "-v", &it, "-v", &data];
+            Clonebox::new().args(always).args(options).args(["--", "/it", "__probe"]).args(words).run().succeeds()
+        };
+        let names = run(&[], &["list", "/"]).stdout();
+        let known = ["bin", "data", "dev", "etc", "it", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys", "usr"];
+        assert!(names.lines().all(|name| known.contains(&name)), "{names}");
+        run(&[], &["cat", "/data/file"]).prints("data");
+        let root = run(&[], &["stat", "/"]).stdout();
+        assert!(root.starts_with("/ directory 755 "), "{root}");
+        run(&[], &["open", "/etc/shadow"]).prints("ENOENT\n");
+        // The root is in memory, and is written to unless it is read-only; the system never is.
+        run(&[], &["write", "/new", "644"]);
+        assert!(!Path::new("/new").exists());
+        let made = run(&["--read-only"], &["try", "/new"]).stdout();
+        assert!(made.contains("EROFS"), "{made}");
+        if Path::new("/etc/passwd").exists() {
+            run(&[], &["open-to-write", "/etc/passwd"]).prints("EROFS\n");
+        }
+    }
+
+    fn a_directory_called_system_is_one() needs [Box, Execveat] {
+        let directory = files::directory();
+        fs::create_dir(directory.path().join("system")).expect("ours");
+        let program = format!("{}:/it:ro", Public::new().path());
+        let words = ["--rootfs", "./system", "-v", &program, "--", "/it", "__probe", "open", "/usr"];
+        Clonebox::new().args(words).current_dir(directory.path()).run().succeeds().prints("ENOENT\n");
     }
 
     fn a_root_that_is_none_is_an_error() needs [Box] {

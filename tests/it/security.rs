@@ -23,7 +23,7 @@ const ZONE: [(&str, &str); 3] = [
 
 /// The boxes of the table: its heading, whether an ordinary user starts it, whether it has a root filesystem,
 /// and the options.
-const BOXES: [(&str, bool, bool, &[&str]); 5] = [
+const BOXES: [(&str, bool, bool, &[&str]); 8] = [
     ("as root", false, false, &[]),
     ("as a user", true, false, &[]),
     ("`--rootfs`", false, true, &[]),
@@ -50,10 +50,13 @@ const BOXES: [(&str, bool, bool, &[&str]); 5] = [
             "--disable-userns",
         ],
     ),
+    ("`shell`", false, false, &["--profile", "shell"]),
+    ("`build`", false, true, &["--profile", "build"]),
+    ("`untrusted`", false, true, &["--profile", "untrusted"]),
 ];
 
 /// What there is outside, for a box to find.
-struct Outside {
+pub(crate) struct Outside {
     directory: tempfile::TempDir,
     root: Root,
     loopback: TcpListener,
@@ -63,7 +66,7 @@ struct Outside {
 }
 
 impl Outside {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = crate::support::files::directory();
         for (name, mode) in [("file", 0o644), ("secret", 0o644)] {
             let path = directory.path().join(name);
@@ -105,7 +108,7 @@ impl Outside {
     }
 
     /// What a survey in a box finds: what was looked for, and the answer.
-    fn survey(
+    pub(crate) fn survey(
         &self,
         place: &Place,
         user: bool,
@@ -124,15 +127,20 @@ impl Outside {
         if user {
             words.splice(0..0, [program, "__probe", "as-user", USER, "--"]);
         }
+        if rootfs {
+            words.extend(["--rootfs", self.root.text()]);
+        }
+        // A profile has another.
         words.extend(options);
         if rootfs {
-            words.extend(["--rootfs", self.root.text(), "-v", &volume, "--", "/it"]);
+            words.extend(["-v", &volume, "--", "/it"]);
         } else {
             words.extend(["--", program]);
         }
         words.extend(["__probe", "survey"]);
         let mut command = std::process::Command::new(words[0]);
-        command.args(&words[1..]).current_dir("/");
+        let place = self.directory.path();
+        command.args(&words[1..]).current_dir(place);
         let ran = Clonebox::of(command)
             .args(self.words(rootfs))
             .run()
@@ -151,7 +159,8 @@ fn table() -> String {
     let surveys =
         BOXES.map(|(_, user, rootfs, options)| outside.survey(&place, user, rootfs, options));
     let headings = BOXES.map(|(heading, ..)| heading).join(" | ");
-    let mut table = format!("| a program in a box | {headings} |\n|---|:-:|:-:|:-:|:-:|:-:|\n");
+    let columns = ":-:|".repeat(BOXES.len());
+    let mut table = format!("| a program in a box | {headings} |\n|---|{columns}\n");
     for (row, (what, _)) in surveys[0].iter().enumerate() {
         let cells = surveys.iter().map(|survey| {
             assert_eq!(&survey[row].0, what, "the surveys look for the same");
@@ -178,7 +187,7 @@ fn named() -> Vec<&'static str> {
 }
 
 tests! {
-    fn the_table_is_what_a_survey_finds() needs [Root, Pids, Userns, Idmap, Keys, Execveat] {
+    fn the_table_is_what_a_survey_finds() needs [Root, Pids, Userns, Idmap, Keys, Execveat, Limits] {
         let table = table();
         assert!(PAGE.contains(&table), "docs/security.md does not have this table:\n{table}");
     }

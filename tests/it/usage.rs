@@ -186,7 +186,7 @@ tests! {
     }
 
     fn an_option_with_a_value_too_many_is_named() needs [] {
-        refused(&["--init=yes"], "--init takes no value");
+        refused(&["--init=yes"], "--init takes no value but true or false");
     }
 
     fn the_last_of_several_values_counts() needs [Box] {

@@ -8,6 +8,14 @@ use crate::usage::UsageError;
 /// Puts a program into its own Linux namespaces.
 #[derive(ArgsInfo, Debug, FromArgs)]
 pub(crate) struct Args {
+    /// words that belong together
+    #[argh(option)]
+    #[expect(dead_code, reason = "words.rs puts what it stands for in its place")]
+    pub(crate) profile: Vec<String>,
+    /// file of words
+    #[argh(option)]
+    #[expect(dead_code, reason = "words.rs puts what it stands for in its place")]
+    pub(crate) config: Vec<String>,
     /// name of the box
     #[argh(option)]
     pub(crate) name: Option<String>,
@@ -300,9 +308,8 @@ pub(crate) fn known<A: ArgsInfo>() -> Vec<Known> {
 
 impl Args {
     /// Reads normalised words.
-    pub(crate) fn parse(words: &[String]) -> Result<Self, UsageError> {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        Self::from_args(&["clonebox"], &words)
+    pub(crate) fn parse(words: &[&str]) -> Result<Self, UsageError> {
+        Self::from_args(&["clonebox"], words)
             .map_err(|exit| UsageError::new(exit.output.trim().replace('\n', " ")))
     }
 }

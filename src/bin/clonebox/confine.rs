@@ -5,43 +5,40 @@ use std::path::{Path, PathBuf};
 
 use clonebox::{Access, Landlock, Namespace, Origin, PathRule, Setting, Spec};
 
-use crate::args::Args;
-use crate::convert::{optional, repeated};
 use crate::seccomp;
+use crate::typed::Typed;
 use crate::usage::UsageError;
 
 /// Reads the options.
-pub(crate) fn confine(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
+pub(crate) fn confine(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
     spec.landlock = landlock(args)?;
     seccomp::options(spec, args)?;
-    let keyring = optional("--keyring", args.keyring.as_deref(), |word| match word {
+    let keyring = args.optional("--keyring", args.keyring.as_deref(), |word| match word {
         "private" => Ok(Namespace::Private),
         "host" => Ok(Namespace::Host),
         _ => Err("expected private or host"),
     })?;
     spec.keyring = keyring.unwrap_or_else(|| spec.keyring.clone());
-    spec.disable_userns = args
-        .disable_userns
-        .then(|| Origin::text("--disable-userns"));
+    spec.disable_userns = args.switch("--disable-userns", args.disable_userns);
     if args.allow_new_privs {
-        spec.no_new_privs = Setting::new(false, Origin::text("--allow-new-privs"));
+        spec.no_new_privs = Setting::new(false, args.origin("--allow-new-privs", None));
     }
     for word in &args.security_opt {
-        let origin = Origin::text(format!("--security-opt {}", word.escape_default()));
+        let origin = args.origin("--security-opt", Some(word));
         security(spec, word, &origin)
             .map_err(|reason| UsageError::new(format!("{origin}: {reason}")))?;
     }
     Ok(())
 }
 
-fn landlock(args: &Args) -> Result<Landlock, UsageError> {
+fn landlock(args: &Typed) -> Result<Landlock, UsageError> {
     let mut paths = Vec::new();
     for (option, words, access) in [
         ("--ll-ro", &args.ll_ro, Access::Read),
         ("--ll-exec", &args.ll_exec, Access::Execute),
         ("--ll-rw", &args.ll_rw, Access::Write),
     ] {
-        paths.extend(repeated(option, words, |path| {
+        paths.extend(args.repeated(option, words, |path| {
             Ok::<_, &str>(PathRule {
                 path: path.into(),
                 access,
@@ -51,9 +48,9 @@ fn landlock(args: &Args) -> Result<Landlock, UsageError> {
     let port = |word: &str| word.parse().map_err(|_| "expected a port, 0 to 65535");
     Ok(Landlock {
         paths,
-        connect: repeated("--ll-connect", &args.ll_connect, port)?,
-        bind: repeated("--ll-bind", &args.ll_bind, port)?,
-        strict: args.ll_strict.then(|| Origin::text("--ll-strict")),
+        connect: args.repeated("--ll-connect", &args.ll_connect, port)?,
+        bind: args.repeated("--ll-bind", &args.ll_bind, port)?,
+        strict: args.switch("--ll-strict", args.ll_strict),
     })
 }
 

@@ -5,21 +5,22 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clonebox::{
     Dev, Exec, Namespace, Origin, ParentDeath, Rootfs, Setting, Spec, Tty, UserNamespace, Writes,
-    parse_bytes, parse_env_file,
+    parse_bytes, parse_env_file, system_mounts,
 };
 
-use crate::args::Args;
 use crate::confine::confine;
 use crate::descriptors::is_inherited;
 use crate::detach::{self, Detach};
 use crate::limits::limits;
+use crate::mounts;
 use crate::report::Sink;
+use crate::typed::Typed;
 use crate::usage::UsageError;
 
 /// How a plan is printed.
@@ -46,20 +47,20 @@ pub(crate) struct Options {
 }
 
 /// Converts what was typed. Files of variables are read, files of reports opened.
-pub(crate) fn options(args: Args, command: Vec<OsString>) -> Result<Options, UsageError> {
-    let explain = optional("--explain", args.explain.as_deref(), |word| match word {
+pub(crate) fn options(args: &Typed, command: Vec<OsString>) -> Result<Options, UsageError> {
+    let explain = args.optional("--explain", args.explain.as_deref(), |word| match word {
         "text" => Ok(Form::Text),
         "json" => Ok(Form::Json),
         _ => Err("expected --explain or --explain=json"),
     })?;
-    let timeout = optional("--timeout", args.timeout.as_deref(), duration)?;
+    let timeout = args.optional("--timeout", args.timeout.as_deref(), duration)?;
     // A plan that is only printed makes no file.
     let file = |word: &Option<String>| word.clone().filter(|_| explain.is_none());
-    let timings = optional("--timings", file(&args.timings).as_deref(), Sink::open)?;
-    let report = optional("--report", file(&args.report).as_deref(), Sink::open)?;
+    let timings = args.optional("--timings", file(&args.timings).as_deref(), Sink::open)?;
+    let report = args.optional("--report", file(&args.report).as_deref(), Sink::open)?;
     let quiet = args.quiet;
-    let detach = optional("--detach", args.detach.as_deref(), detach::parse)?;
-    let log_size = optional("--log-size", args.log_size.as_deref(), parse_bytes)?;
+    let detach = args.optional("--detach", args.detach.as_deref(), detach::parse)?;
+    let log_size = args.optional("--log-size", args.log_size.as_deref(), parse_bytes)?;
     if let (Some(size), None) = (&log_size, &detach) {
         let typed = &size.origin;
         return Err(UsageError::new(format!(
@@ -80,7 +81,7 @@ pub(crate) fn options(args: Args, command: Vec<OsString>) -> Result<Options, Usa
     })
 }
 
-fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
+fn spec(args: &Typed, command: Vec<OsString>) -> Result<Spec, UsageError> {
     let mut words = command.into_iter();
     let mut spec = Spec::new(words.next().unwrap_or_default());
     spec.exec = Exec {
@@ -88,41 +89,43 @@ fn spec(args: Args, command: Vec<OsString>) -> Result<Spec, UsageError> {
         origin: Origin::text("COMMAND"),
         ..spec.exec
     };
-    spec.name = optional("--name", args.name.as_deref(), parse)?;
-    spec.hostname = optional("--hostname", args.hostname.as_deref(), parse)?;
-    environment(&mut spec, &args)?;
-    spec.workdir = optional("--workdir", args.workdir.as_deref(), |path| {
+    spec.name = args.optional("--name", args.name.as_deref(), parse)?;
+    spec.hostname = args.optional("--hostname", args.hostname.as_deref(), parse)?;
+    environment(&mut spec, args)?;
+    spec.workdir = args.optional("--workdir", args.workdir.as_deref(), |path| {
         parse::<PathBuf>(path)
     })?;
-    spec.login = optional("--user", args.user.as_deref(), parse)?;
-    spec.umask = optional("--umask", args.umask.as_deref(), octal)?;
-    spec.rlimits = repeated("--ulimit", &args.ulimit, parse)?;
-    spec.nice = optional("--nice", args.nice.as_deref(), number)?;
-    spec.oom_score_adj = optional("--oom-score-adj", args.oom_score_adj.as_deref(), number)?;
-    spec.fds = repeated("--fd", &args.fd, descriptor)?;
-    spec.start_timeout = optional("--start-timeout", args.start_timeout.as_deref(), duration)?;
-    spec.caps.add = repeated("--cap-add", &args.cap_add, parse)?;
-    spec.caps.drop = repeated("--cap-drop", &args.cap_drop, parse)?;
-    namespaces(&mut spec, &args)?;
-    root(&mut spec, &args)?;
-    spec.limits = limits(&args)?;
+    spec.login = args.optional("--user", args.user.as_deref(), parse)?;
+    spec.umask = args.optional("--umask", args.umask.as_deref(), octal)?;
+    spec.rlimits = args.repeated("--ulimit", &args.ulimit, parse)?;
+    spec.nice = args.optional("--nice", args.nice.as_deref(), number)?;
+    spec.oom_score_adj = args.optional("--oom-score-adj", args.oom_score_adj.as_deref(), number)?;
+    spec.fds = args.repeated("--fd", &args.fd, descriptor)?;
+    spec.start_timeout =
+        args.optional("--start-timeout", args.start_timeout.as_deref(), duration)?;
+    spec.caps.add = args.repeated("--cap-add", &args.cap_add, parse)?;
+    spec.caps.drop = args.repeated("--cap-drop", &args.cap_drop, parse)?;
+    namespaces(&mut spec, args)?;
+    root(&mut spec, args)?;
+    spec.mounts.extend(mounts::in_order(args.words())?);
+    spec.limits = limits(args)?;
     // The command's own default differs from the library's: it is at a terminal more often.
-    spec.tty =
-        optional("--tty", args.tty.as_deref(), tty)?.unwrap_or(Setting::default_of(Tty::Auto));
-    confine(&mut spec, &args)?;
+    spec.tty = args
+        .optional("--tty", args.tty.as_deref(), tty)?
+        .unwrap_or(Setting::default_of(Tty::Auto));
+    confine(&mut spec, args)?;
     if args.survive {
-        spec.parent_death = Setting::new(ParentDeath::Survive, Origin::text("--survive"));
+        spec.parent_death = Setting::new(ParentDeath::Survive, args.origin("--survive", None));
     }
-    spec.init = args.init.then(|| Origin::text("--init"));
+    spec.init = args.switch("--init", args.init);
     Ok(spec)
 }
 
-fn environment(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
-    spec.env.clear = args.env_clear.then(|| Origin::text("--env-clear"));
+fn environment(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
+    spec.env.clear = args.switch("--env-clear", args.env_clear);
     for path in &args.env_file {
-        let typed = format!("--env-file {}", path.escape_default());
-        let origin = Origin::text(&typed);
-        let error = |reason: &dyn Display| UsageError::new(format!("{typed}: {reason}"));
+        let origin = args.origin("--env-file", Some(path));
+        let error = |reason: &dyn Display| UsageError::new(format!("{origin}: {reason}"));
         let bytes = std::fs::read(path).map_err(|cause| error(&cause))?;
         for (name, value) in parse_env_file(&bytes).map_err(|cause| error(&cause))? {
             variable(spec, name, value, &origin);
@@ -130,7 +133,7 @@ fn environment(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     }
     // Options win over files, as in docker.
     for word in &args.env {
-        let origin = Origin::text(format!("--env {}", word.escape_default()));
+        let origin = args.origin("--env", Some(word));
         let (name, value) = match word.split_once('=') {
             Some((name, value)) => (name, Some(value.into())),
             None => (word.as_str(), None),
@@ -154,7 +157,7 @@ fn variable(spec: &mut Spec, name: OsString, value: Option<OsString>, origin: &O
         .push(Setting::new((name, value), origin.clone()));
 }
 
-fn namespaces(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
+fn namespaces(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
     let own = &mut spec.namespaces;
     for (option, word, private, setting) in [
         ("--pid", &args.pid, "private", &mut own.pid),
@@ -168,33 +171,36 @@ fn namespaces(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
             word if word == private => Ok(Namespace::Private),
             _ => Err(format!("expected {private} or host")),
         };
-        if let Some(chosen) = optional(option, word.as_deref(), read)? {
+        if let Some(chosen) = args.optional(option, word.as_deref(), read)? {
             *setting = chosen;
         }
     }
-    let user = optional("--userns", args.userns.as_deref(), |word| match word {
+    let user = args.optional("--userns", args.userns.as_deref(), |word| match word {
         "auto" => Ok(UserNamespace::Auto),
         "keep-id" => Ok(UserNamespace::KeepId),
         "nomap" => Ok(UserNamespace::NoMap),
         "host" => Ok(UserNamespace::Host),
         _ => Err("expected auto, host, keep-id or nomap"),
     })?;
-    own.uid_mappings = repeated("--uidmap", &args.uidmap, parse)?;
-    own.gid_mappings = repeated("--gidmap", &args.gidmap, parse)?;
+    own.uid_mappings = args.repeated("--uidmap", &args.uidmap, parse)?;
+    own.gid_mappings = args.repeated("--gidmap", &args.gidmap, parse)?;
     own.user = user.unwrap_or_else(|| own.user.clone());
-    own.time = optional("--time-offset", args.time_offset.as_deref(), parse)?;
+    own.time = args.optional("--time-offset", args.time_offset.as_deref(), parse)?;
     Ok(())
 }
 
+/// The word for the system's programs as root filesystem. A directory of that name is `./system`.
+const SYSTEM: &str = "system";
+
 /// The root filesystem. What is mounted in it is in `mounts.rs`.
-fn root(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
-    let through = optional("--rootfs", args.rootfs.as_deref(), parse::<PathBuf>)?;
-    let over = optional(
+fn root(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
+    let through = args.optional("--rootfs", args.rootfs.as_deref(), parse::<PathBuf>)?;
+    let over = args.optional(
         "--rootfs-overlay",
         args.rootfs_overlay.as_deref(),
         parse::<PathBuf>,
     )?;
-    let upper = optional("--upper", args.upper.as_deref(), parse::<PathBuf>)?;
+    let upper = args.optional("--upper", args.upper.as_deref(), parse::<PathBuf>)?;
     let rootfs = |path: Setting<PathBuf>, writes| {
         let rootfs = Rootfs {
             path: path.value,
@@ -204,6 +210,13 @@ fn root(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     };
     spec.rootfs = match (through, over, upper) {
         (None, None, None) => None,
+        (Some(word), None, None) if word.value == Path::new(SYSTEM) => {
+            let origin = word.origin;
+            let mounts = system_mounts().into_iter();
+            let mounts = mounts.map(|mount| Setting::new(mount, origin.clone()));
+            spec.mounts.extend(mounts);
+            Some(Setting::new(Rootfs::memory(), origin))
+        }
         (Some(path), None, None) => rootfs(path, Writes::Through),
         (None, Some(path), None) => rootfs(path, Writes::Discard),
         (None, Some(path), Some(upper)) => rootfs(path, Writes::Keep(upper.value)),
@@ -220,14 +233,14 @@ fn root(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
             )));
         }
     };
-    spec.read_only = args.read_only.then(|| Origin::text("--read-only"));
-    let proc = optional("--proc", args.proc.as_deref(), |word| match word {
+    spec.read_only = args.switch("--read-only", args.read_only);
+    let proc = args.optional("--proc", args.proc.as_deref(), |word| match word {
         "private" => Ok(true),
         "off" => Ok(false),
         _ => Err("expected private or off"),
     })?;
     spec.proc = proc.unwrap_or_else(|| spec.proc.clone());
-    let dev = optional("--dev", args.dev.as_deref(), |word| match word {
+    let dev = args.optional("--dev", args.dev.as_deref(), |word| match word {
         "minimal" => Ok(Dev::Minimal),
         "host" => Ok(Dev::Host),
         "none" => Ok(Dev::None),
@@ -235,35 +248,6 @@ fn root(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
     })?;
     spec.dev = dev.unwrap_or_else(|| spec.dev.clone());
     Ok(())
-}
-
-/// Reads an option's value, if there is one, and remembers what was typed.
-pub(crate) fn optional<T, E: Display>(
-    option: &str,
-    word: Option<&str>,
-    read: impl Fn(&str) -> Result<T, E>,
-) -> Result<Option<Setting<T>>, UsageError> {
-    word.map(|word| one(option, word, &read)).transpose()
-}
-
-pub(crate) fn repeated<T, E: Display>(
-    option: &str,
-    words: &[String],
-    read: impl Fn(&str) -> Result<T, E>,
-) -> Result<Vec<Setting<T>>, UsageError> {
-    words.iter().map(|word| one(option, word, &read)).collect()
-}
-
-pub(crate) fn one<T, E: Display>(
-    option: &str,
-    word: &str,
-    read: &impl Fn(&str) -> Result<T, E>,
-) -> Result<Setting<T>, UsageError> {
-    let typed = format!("{option} {}", word.escape_default());
-    match read(word) {
-        Ok(value) => Ok(Setting::new(value, Origin::text(typed))),
-        Err(error) => Err(UsageError::new(format!("{typed}: {error}"))),
-    }
 }
 
 fn parse<T: FromStr>(word: &str) -> Result<T, T::Err> {

@@ -17,12 +17,12 @@ Box
       --env-clear          without the caller's environment
   -w, --workdir DIR        working directory              --umask OCTAL
   -u, --user USER[:GROUP]  run as, by name or number      --nice N
-      --ulimit NAME=SOFT[:HARD]                           --oom-score-adj N
-      --fd N               pass descriptor N on; others are closed
+      --ulimit NAME=SOFT[:HARD]   --fd N (pass it on)     --oom-score-adj N
       --tty auto|new|inherit|none   terminal (auto: new if stdin is one)
       --init               a tiny PID 1 that forwards signals and reaps orphans
+      --profile shell|build|untrusted   --config FILE   many options at once
 Files
-      --rootfs DIR         root filesystem            --read-only
+      --rootfs DIR|system  root filesystem            --read-only
       --rootfs-overlay DIR   the same; DIR stays as it is, what is written goes
       --upper DIR            with the box, or is kept here
   -v, --volume SRC:DST[:ro,...]   --ro-bind, --dev-bind, --bind-try SRC[:DST]

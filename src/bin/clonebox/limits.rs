@@ -4,16 +4,15 @@
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
-use clonebox::{Cpus, DeviceLimit, LimitParseError, Limits, Origin, Rate, Swap, parse_bytes};
+use clonebox::{Cpus, DeviceLimit, LimitParseError, Limits, Rate, Swap, parse_bytes};
 
-use crate::args::Args;
-use crate::convert::{one, optional, repeated};
+use crate::typed::Typed;
 use crate::usage::UsageError;
 
 /// Reads the options that limit the box as a whole.
-pub(crate) fn limits(args: &Args) -> Result<Limits, UsageError> {
-    let weight = optional("--cpu-weight", args.cpu_weight.as_deref(), weight)?;
-    let shares = optional("--cpu-shares", args.cpu_shares.as_deref(), shares)?;
+pub(crate) fn limits(args: &Typed) -> Result<Limits, UsageError> {
+    let weight = args.optional("--cpu-weight", args.cpu_weight.as_deref(), weight)?;
+    let shares = args.optional("--cpu-shares", args.cpu_shares.as_deref(), shares)?;
     if let (Some(weight), Some(shares)) = (&weight, &shares) {
         return Err(UsageError::new(format!(
             "{} and {}: they are two words for one thing",
@@ -48,37 +47,35 @@ pub(crate) fn limits(args: &Args) -> Result<Limits, UsageError> {
         ),
     ] {
         for word in words {
-            devices.push(one(option, word, &|word| device(word, rate, number))?);
+            devices.push(args.one(option, word, &|word| device(word, rate, number))?);
         }
     }
     Ok(Limits {
-        memory: optional("--memory", args.memory.as_deref(), parse_bytes)?,
-        memory_reservation: optional(
+        memory: args.optional("--memory", args.memory.as_deref(), parse_bytes)?,
+        memory_reservation: args.optional(
             "--memory-reservation",
             args.memory_reservation.as_deref(),
             parse_bytes,
         )?,
-        memory_swap: optional("--memory-swap", args.memory_swap.as_deref(), |word| {
+        memory_swap: args.optional("--memory-swap", args.memory_swap.as_deref(), |word| {
             word.parse::<Swap>()
         })?,
-        cpus: optional("--cpus", args.cpus.as_deref(), |word| word.parse::<Cpus>())?,
+        cpus: args.optional("--cpus", args.cpus.as_deref(), |word| word.parse::<Cpus>())?,
         cpu_weight: weight.or(shares),
-        cpuset_cpus: optional("--cpuset-cpus", args.cpuset_cpus.as_deref(), string)?,
-        cpuset_mems: optional("--cpuset-mems", args.cpuset_mems.as_deref(), string)?,
-        pids: optional("--pids-limit", args.pids_limit.as_deref(), count)?,
-        io_weight: optional("--io-weight", args.io_weight.as_deref(), self::weight)?,
+        cpuset_cpus: args.optional("--cpuset-cpus", args.cpuset_cpus.as_deref(), string)?,
+        cpuset_mems: args.optional("--cpuset-mems", args.cpuset_mems.as_deref(), string)?,
+        pids: args.optional("--pids-limit", args.pids_limit.as_deref(), count)?,
+        io_weight: args.optional("--io-weight", args.io_weight.as_deref(), self::weight)?,
         devices,
-        files: repeated("--cgroup-conf", &args.cgroup_conf, |word| {
+        files: args.repeated("--cgroup-conf", &args.cgroup_conf, |word| {
             word.split_once('=')
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .ok_or("expected FILE=VALUE, as in memory.high=32m")
         })?,
-        parent: optional("--cgroup-parent", args.cgroup_parent.as_deref(), |word| {
+        parent: args.optional("--cgroup-parent", args.cgroup_parent.as_deref(), |word| {
             string(word).map(PathBuf::from)
         })?,
-        best_effort: args
-            .best_effort_limits
-            .then(|| Origin::text("--best-effort-limits")),
+        best_effort: args.switch("--best-effort-limits", args.best_effort_limits),
     })
 }
 

@@ -16,6 +16,7 @@ mod args;
 #[expect(dead_code, reason = "not all decisions are needed")]
 mod choices;
 mod commands;
+mod config;
 mod confine;
 mod convert;
 mod descriptors;
@@ -29,12 +30,14 @@ mod limits;
 mod mounts;
 mod named;
 mod privileges;
+mod profile;
 mod reference;
 mod render;
 mod report;
 mod seccomp;
 mod suggest;
 mod table;
+mod typed;
 mod usage;
 mod words;
 
@@ -45,9 +48,9 @@ use clonebox::{
     Command, Enforced, Namespace, Outcome, RefusedCall, Supervisor, Template, TemplateMounts, Tty,
 };
 
-use args::Args;
 use convert::Options;
 use report::Sink;
+use typed::Typed;
 use usage::UsageError;
 use words::Request;
 
@@ -112,11 +115,12 @@ fn run_box(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
     let (options, command) = match words::read(words)? {
         Request::Help => return Ok(render::page(help::TEXT)),
         Request::Version => return Ok(render::page(&help::version())),
+        Request::Run { command, .. } if command.is_empty() => {
+            return Err(words::no_command().into());
+        }
         Request::Run { options, command } => (options, command),
     };
-    let mounts = mounts::in_order(&options)?;
-    let mut options = convert::options(Args::parse(&options)?, command)?;
-    options.spec.mounts = mounts;
+    let options = convert::options(&Typed::parse(options)?, command)?;
     match options.explain {
         Some(form) => explain(&options, form),
         None => supervise(options),

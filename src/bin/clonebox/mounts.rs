@@ -8,33 +8,25 @@ use std::os::fd::FromRawFd;
 
 use clonebox::{Mount, MountKind, MountParseError, Setting};
 
-use crate::args::{Args, Takes, known};
-use crate::convert::one;
 use crate::descriptors::is_inherited;
+use crate::typed::{Word, setting};
 use crate::usage::UsageError;
 
 /// Bytes that are read from a descriptor: one more than the library takes, which then says so.
 const MOST: u64 = (16 << 20) + 1;
 
-/// Reads the mounts among normalised words: long options, each followed by its value if it takes one.
-pub(crate) fn in_order(words: &[String]) -> Result<Vec<Setting<Mount>>, UsageError> {
-    let known = known::<Args>();
-    let takes_value = |option: &str| {
-        known
-            .iter()
-            .any(|known| known.long == option && known.takes != Takes::Nothing)
-    };
-    let mut mounts = Vec::new();
-    let mut words = words.iter();
-    while let Some(option) = words.next() {
-        let Some(value) = takes_value(option).then(|| words.next()).flatten() else {
-            continue;
-        };
-        if let Some(read) = reader(option) {
-            mounts.push(one(option, value, &read)?);
-        }
-    }
-    Ok(mounts)
+/// Reads the mounts among the words.
+pub(crate) fn in_order(words: &[Word]) -> Result<Vec<Setting<Mount>>, UsageError> {
+    let mounts = words.iter().filter_map(|word| {
+        let read = reader(&word.option)?;
+        Some(setting(word.origin(), word.value.as_deref()?, &read))
+    });
+    mounts.collect()
+}
+
+/// Whether an option is a mount, whose place among others counts.
+pub(crate) fn is_mount(option: &str) -> bool {
+    reader(option).is_some()
 }
 
 type Reader = fn(&str) -> Result<Mount, String>;
@@ -94,10 +86,19 @@ mod tests {
 
     #[test]
     fn mounts_keep_the_order_of_the_words() {
-        let words = [
-            "--tmpfs", "/a", "--name", "--volume", "--init", "--volume", "/b:/c", "--tmpfs", "/d",
-        ];
-        let mounts = in_order(&words.map(str::to_owned)).unwrap();
+        let word = |option: &str, value: Option<&str>| Word {
+            option: option.to_owned(),
+            value: value.map(str::to_owned),
+            place: None,
+        };
+        let mounts = in_order(&[
+            word("--tmpfs", Some("/a")),
+            word("--name", Some("--volume")),
+            word("--init", None),
+            word("--volume", Some("/b:/c")),
+            word("--tmpfs", Some("/d")),
+        ]);
+        let mounts = mounts.unwrap();
         let targets: Vec<&Path> = mounts
             .iter()
             .map(|mount| mount.value.target.as_path())

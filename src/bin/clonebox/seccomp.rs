@@ -6,20 +6,19 @@ use std::io::Read;
 
 use clonebox::{Arch, Origin, SeccompFilter, Setting, Spec};
 
-use crate::args::Args;
-use crate::convert::optional;
+use crate::typed::Typed;
 use crate::usage::UsageError;
 
 /// Bytes of a file that are read: a profile of docker has 13,000, a program 32,768 at most.
 const MOST: u64 = 4 << 20;
 
 /// Reads the options, and the file that one may name.
-pub(crate) fn options(spec: &mut Spec, args: &Args) -> Result<(), UsageError> {
-    let filter = optional("--seccomp", args.seccomp.as_deref(), filter)?;
+pub(crate) fn options(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
+    let filter = args.optional("--seccomp", args.seccomp.as_deref(), filter)?;
     spec.seccomp.filter = filter.unwrap_or_default();
-    spec.seccomp.log = args.seccomp_log.then(|| Origin::text("--seccomp-log"));
-    spec.seccomp.trace = args.seccomp_trace.then(|| Origin::text("--seccomp-trace"));
-    let arch = optional(
+    spec.seccomp.log = args.switch("--seccomp-log", args.seccomp_log);
+    spec.seccomp.trace = args.switch("--seccomp-trace", args.seccomp_trace);
+    let arch = args.optional(
         "--seccomp-allow-arch",
         args.seccomp_allow_arch.as_deref(),
         |word| {

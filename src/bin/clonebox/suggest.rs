@@ -34,19 +34,32 @@ pub(crate) fn unknown(command: &str, word: &str, known: &[Known]) -> String {
     {
         return format!("there is no option {shown}: {reason}");
     }
-    match nearest(name, known) {
+    let fixed = ["--help", "--version"];
+    let longs = known.iter().map(|option| option.long.as_str());
+    let longs: Vec<&str> = longs.chain(fixed).collect();
+    match nearest(name, &longs) {
         Some(nearest) => format!("there is no option {shown}; did you mean {nearest}?"),
         None => format!("there is no option {shown}: try {command} --help"),
     }
 }
 
-fn nearest<'a>(name: &str, known: &'a [Known]) -> Option<&'a str> {
-    let fixed = ["--help", "--version"];
+/// The message for a key of a file that should be an option.
+pub(crate) fn unknown_key(shown: &str, option: &str, known: &[Known]) -> String {
+    let longs: Vec<&str> = known.iter().map(|option| option.long.as_str()).collect();
+    match nearest(option, &longs) {
+        Some(nearest) => format!(
+            "there is no word {shown}; did you mean {}?",
+            nearest.trim_start_matches('-')
+        ),
+        None => format!("there is no word {shown}: the words are the options of clonebox --help"),
+    }
+}
+
+/// The word that is most like a name, if one is.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
-        .map(|option| option.long.as_str())
-        .chain(fixed)
-        .map(|long| (strsim::osa_distance(long, name), long))
+        .map(|&long| (strsim::osa_distance(long, name), long))
         .filter(|(distance, long)| *distance <= 1 + long.len() / 5)
         .min()
         .map(|(_, long)| long)

@@ -6,9 +6,12 @@
 
 use std::ffi::OsString;
 use std::iter::Peekable;
+use std::rc::Rc;
 
 use crate::args::{Args, Known, Takes, known};
+use crate::config::{self, Said};
 use crate::suggest;
+use crate::typed::Word;
 use crate::usage::UsageError;
 
 /// What is asked for.
@@ -20,12 +23,18 @@ pub(crate) enum Request {
     Version,
     /// A box.
     Run {
-        /// Long options, each followed by its value if it takes one.
-        options: Vec<String>,
+        /// The options, with those of profiles and files in the place of their words.
+        options: Vec<Word>,
         /// The command: a program and its arguments.
         command: Vec<OsString>,
     },
 }
+
+/// Options that say the same thing in other words.
+const ALTERNATIVES: [&[&str]; 2] = [
+    &["--rootfs", "--rootfs-overlay"],
+    &["--cpu-weight", "--cpu-shares"],
+];
 
 /// Splits the words at the command, which begins after `--` or with the first word that is no option.
 pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
@@ -41,15 +50,17 @@ pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, Usa
             Some("--version" | "-V") => return Ok(Request::Version),
             _ => options.read(word, &mut words)?,
         }
+        options.replace_files()?;
     }
-    let command: Vec<OsString> = words.collect();
-    if command.is_empty() {
-        return Err(UsageError::new(
-            "no command: try `clonebox -- /bin/sh`, or `clonebox --help`",
-        ));
-    }
-    let options = options.normalised();
-    Ok(Request::Run { options, command })
+    Ok(Request::Run {
+        options: options.into_words(),
+        command: words.collect(),
+    })
+}
+
+/// What there has to be.
+pub(crate) fn no_command() -> UsageError {
+    UsageError::new("no command: try `clonebox -- /bin/sh`, or `clonebox --help`")
 }
 
 /// Options that are read one after the other.
@@ -58,7 +69,7 @@ pub(crate) struct Options<'a> {
     /// What they are options of, as it is typed.
     command: &'a str,
     known: &'a [Known],
-    found: Vec<(String, Option<String>)>,
+    found: Vec<Word>,
 }
 
 impl<'a> Options<'a> {
@@ -79,33 +90,75 @@ impl<'a> Options<'a> {
         let word = utf8(word)?;
         let (option, name, value) = find(self.known, &word)
             .ok_or_else(|| UsageError::new(suggest::unknown(self.command, &word, self.known)))?;
-        let value = match (option.takes, value) {
+        let value = match (option.takes, value.as_deref()) {
             (Takes::Nothing, None) => None,
-            (Takes::Nothing, Some(_)) => {
-                return Err(UsageError::new(format!("{name} takes no value")));
+            // As in docker. What a profile turns on can be turned off.
+            (Takes::Nothing, Some("true")) => None,
+            (Takes::Nothing, Some("false")) => {
+                self.take_back(&option.long);
+                return Ok(());
             }
-            (_, Some(value)) => Some(value),
+            (Takes::Nothing, Some(_)) => {
+                return Err(UsageError::new(format!(
+                    "{name} takes no value but true or false"
+                )));
+            }
+            (_, Some(value)) => Some(value.to_owned()),
             (Takes::Optionally(default), None) => Some(default.to_owned()),
             (Takes::Value, None) => match words.next() {
                 Some(value) => Some(utf8(value)?),
                 None => return Err(UsageError::new(format!("{name} needs a value"))),
             },
         };
-        if !option.repeats {
-            // As in docker, the last word counts: a script may append to a command line.
-            self.found.retain(|(earlier, _)| *earlier != option.long);
-        }
-        self.found.push((option.long.clone(), value));
+        self.push(
+            Word {
+                option: option.long.clone(),
+                value,
+                place: None,
+            },
+            option.repeats,
+        );
         Ok(())
     }
 
-    /// Long options, each followed by its value if it takes one.
-    pub(crate) fn normalised(self) -> Vec<String> {
+    /// As in docker, the last word counts unless all do: a script may append to a command line.
+    fn push(&mut self, word: Word, repeats: bool) {
+        if !repeats {
+            self.take_back(&word.option);
+        }
+        let file = |word: &Word| word.place.as_ref().map(|place| Rc::clone(&place.file));
+        // Who types another word for what a file has said means to change it.
+        let others = ALTERNATIVES.iter().find(|all| all.contains(&&*word.option));
+        for other in others.into_iter().flat_map(|all| all.iter()) {
+            let here = file(&word);
+            self.found.retain(|earlier| {
+                earlier.option != *other || earlier.place.is_none() || file(earlier) == here
+            });
+        }
+        self.found.push(word);
+    }
+
+    fn take_back(&mut self, option: &str) {
+        self.found.retain(|earlier| earlier.option != option);
+    }
+
+    /// Puts what a profile or a file says in the place of its word, which is the last.
+    fn replace_files(&mut self) -> Result<(), UsageError> {
+        let is_file = |word: &mut Word| matches!(&*word.option, "--profile" | "--config");
+        let Some(word) = self.found.pop_if(is_file) else {
+            return Ok(());
+        };
+        for said in config::words(&word, self.known)? {
+            match said {
+                Said::On { word, repeats } => self.push(word, repeats),
+                Said::Off { option } => self.take_back(&option),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn into_words(self) -> Vec<Word> {
         self.found
-            .into_iter()
-            .flat_map(|(option, value)| [Some(option), value])
-            .flatten()
-            .collect()
     }
 }
 
@@ -150,45 +203,55 @@ mod tests {
         read(words.iter().map(OsString::from))
     }
 
-    fn run(options: &[&str], command: &[&str]) -> Result<Request, UsageError> {
+    /// The long options, each followed by its value if it takes one, and the command.
+    fn pieces(words: &[&str]) -> (Vec<String>, Vec<OsString>) {
+        match split(words) {
+            Ok(Request::Run { options, command }) => {
+                let pieces = options.iter().flat_map(Word::pieces);
+                (pieces.map(str::to_owned).collect(), command)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn run(options: &[&str], command: &[&str]) -> (Vec<String>, Vec<OsString>) {
         let options = options.iter().map(ToString::to_string).collect();
-        Ok(Request::Run {
-            options,
-            command: command.iter().map(OsString::from).collect(),
-        })
+        (options, command.iter().map(OsString::from).collect())
     }
 
     #[test]
     fn the_command_begins_after_two_dashes_or_with_the_first_word_that_is_no_option() {
         assert_eq!(
-            split(&["--name", "x", "--", "-c"]),
+            pieces(&["--name", "x", "--", "-c"]),
             run(&["--name", "x"], &["-c"])
         );
         assert_eq!(
-            split(&["--init", "sh", "--name"]),
+            pieces(&["--init", "sh", "--name"]),
             run(&["--init"], &["sh", "--name"])
         );
         assert_eq!(
-            split(&["-w", "--", "sh"]),
+            pieces(&["-w", "--", "sh"]),
             run(&["--workdir", "--"], &["sh"])
         );
     }
 
     #[test]
     fn values_stand_in_the_next_word_or_after_an_equals_sign() {
-        assert_eq!(split(&["--name=x", "sh"]), run(&["--name", "x"], &["sh"]));
+        assert_eq!(pieces(&["--name=x", "sh"]), run(&["--name", "x"], &["sh"]));
         assert_eq!(
-            split(&["-e", "A=1", "-e=B=2", "sh"]),
+            pieces(&["-e", "A=1", "-e=B=2", "sh"]),
             run(&["--env", "A=1", "--env", "B=2"], &["sh"])
         );
         assert_eq!(
-            split(&["--explain", "sh"]),
+            pieces(&["--explain", "sh"]),
             run(&["--explain", "text"], &["sh"])
         );
         assert_eq!(
-            split(&["--explain=json", "sh"]),
+            pieces(&["--explain=json", "sh"]),
             run(&["--explain", "json"], &["sh"])
         );
+        assert_eq!(split(&["--init=true", "sh"]), split(&["--init", "sh"]));
+        assert_eq!(pieces(&["--init", "--init=false", "sh"]), run(&[], &["sh"]));
         assert!(split(&["--init=yes", "sh"]).is_err());
         assert!(split(&["--name"]).is_err());
     }
@@ -196,13 +259,32 @@ mod tests {
     #[test]
     fn the_last_value_counts_unless_all_do() {
         assert_eq!(
-            split(&["--name=a", "--init", "--init", "--name=b", "sh"]),
+            pieces(&["--name=a", "--init", "--init", "--name=b", "sh"]),
             run(&["--init", "--name", "b"], &["sh"])
         );
         assert_eq!(
-            split(&["-e", "A", "-e", "B", "sh"]),
+            pieces(&["-e", "A", "-e", "B", "sh"]),
             run(&["--env", "A", "--env", "B"], &["sh"])
         );
+    }
+
+    #[test]
+    fn a_profile_stands_in_the_place_of_its_word_and_later_words_win() {
+        let (options, _) = pieces(&["--net", "host", "--profile", "shell", "--seccomp=off", "sh"]);
+        let text = options.join(" ");
+        let expected = "--net host --init --ipc private --cgroupns private --seccomp off";
+        assert_eq!(text, expected);
+        let (options, _) = pieces(&[
+            "--profile=build",
+            "--rootfs-overlay=/srv",
+            "--init=false",
+            "sh",
+        ]);
+        assert!(!options.contains(&"--rootfs".to_owned()), "{options:?}");
+        assert!(!options.contains(&"--init".to_owned()), "{options:?}");
+        // Two words on the command line are a mistake that is reported elsewhere.
+        let both = ["--rootfs", "/a", "--rootfs-overlay", "/b"];
+        assert_eq!(pieces(&[&both[..], &["sh"]].concat()), run(&both, &["sh"]));
     }
 
     #[test]
@@ -224,6 +306,6 @@ mod tests {
     fn help_and_version_are_asked_for_before_the_command_only() {
         assert_eq!(split(&["--help"]), Ok(Request::Help));
         assert_eq!(split(&["-V"]), Ok(Request::Version));
-        assert_eq!(split(&["ls", "--help"]), run(&[], &["ls", "--help"]));
+        assert_eq!(pieces(&["ls", "--help"]), run(&[], &["ls", "--help"]));
     }
 }

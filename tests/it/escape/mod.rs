@@ -10,6 +10,7 @@ mod privileges;
 mod roots;
 mod sharing;
 mod terminal;
+mod untrusted;
 
 use crate::support::harness::Test;
 
@@ -21,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         roots::tests(),
         sharing::tests(),
         terminal::tests(),
+        untrusted::tests(),
     ];
     concerns.into_iter().flatten().collect()
 }

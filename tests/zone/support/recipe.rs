@@ -102,7 +102,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 26] = [
+pub(crate) static RECIPES: [Recipe; 27] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -279,6 +279,22 @@ pub(crate) static RECIPES: [Recipe; 26] = [
             spec.namespaces.ipc = asked(Namespace::Private);
         },
         facts: |facts| facts.paths = paths(0),
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_with_a_root_in_memory",
+        needs: &[Root],
+        situation: nothing,
+        spec: |spec, program| {
+            let directory = program.parent().expect("a path");
+            let name = program.file_name().expect("a path");
+            spec.rootfs = Some(asked(Rootfs::memory()));
+            spec.exec.program = Path::new("/new").join(name).into();
+            let mount = Mount::bind(directory, "/new").read_only();
+            spec.mounts.push(asked(mount));
+            spec.read_only = Some(origin());
+        },
+        facts: |facts| facts.paths = paths(1),
         mounts: EachLaunch,
     },
     Recipe {

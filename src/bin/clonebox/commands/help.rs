@@ -15,7 +15,8 @@ Usage: clonebox help [SUBCOMMAND|TOPIC|OPTION|--man]
 Prints the page of clonebox, of a subcommand, or about a topic or an option.
 
 A TOPIC is a heading of clonebox --help: box, files, limits, namespaces,
-privileges, life, looking. An OPTION stands without its dashes: help tty.
+privileges, life, looking; or profiles. An OPTION stands without its dashes:
+help tty.
 
       --man    the manual page: clonebox help --man | man -l -
 ";

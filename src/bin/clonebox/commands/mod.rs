@@ -11,6 +11,7 @@
 mod attach;
 mod boxes;
 mod completion;
+mod config;
 mod diff;
 mod doctor;
 mod help;
@@ -70,6 +71,7 @@ pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(stats),
     subcommand!(inspect),
     subcommand!(diff),
+    subcommand!(config),
     subcommand!(doctor),
     subcommand!(completion),
     subcommand!(help),

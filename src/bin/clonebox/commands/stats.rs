@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::words::{self, Asked};
 use crate::table::{self, Table};
-use crate::{Failure, convert, named, render};
+use crate::{Failure, convert, named, render, typed};
 
 pub(super) const HELP: &str = "\
 Usage: clonebox stats [OPTIONS] [NAME...]
@@ -47,7 +47,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
         Asked::Help => return Ok(render::page(HELP)),
         Asked::This(args, names) => (args, names),
     };
-    let interval = convert::optional("--interval", args.interval.as_deref(), convert::duration)?;
+    let interval = typed::optional("--interval", args.interval.as_deref(), convert::duration)?;
     let screen = io::stdout().is_terminal();
     let again = !args.once && (screen || interval.is_some());
     let interval = interval.map_or(Duration::from_secs(1), |interval| interval.value);

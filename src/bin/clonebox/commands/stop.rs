@@ -10,7 +10,7 @@ use clonebox::{BoxState, Entry};
 use super::boxes::{each, signal, some};
 use super::words::{self, Asked};
 use crate::usage::UsageError;
-use crate::{Failure, convert, named, render};
+use crate::{Failure, convert, named, render, typed};
 
 pub(super) const HELP: &str = "\
 Usage: clonebox stop [OPTIONS] NAME... | --all
@@ -49,7 +49,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
     let timeout = match args.timeout.as_deref() {
         // No time at all is a wish as well.
         Some("0") => Duration::ZERO,
-        word => convert::optional("--timeout", word, convert::duration)?
+        word => typed::optional("--timeout", word, convert::duration)?
             .map_or(PATIENCE, |timeout| timeout.value),
     };
     let registry = named::registry()?;

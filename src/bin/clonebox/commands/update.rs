@@ -7,6 +7,7 @@ use super::boxes::{each, some};
 use super::words::{self, Asked};
 use crate::args::{Args, known};
 use crate::limits::limits;
+use crate::typed::Typed;
 use crate::usage::UsageError;
 use crate::{Failure, named, render};
 
@@ -48,7 +49,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
         return Err(UsageError::new("update needs a limit: see clonebox help update").into());
     }
     some("update", &names)?;
-    let limits = limits(&Args::parse(&options)?)?;
+    let limits = limits(&Typed::parse(options)?)?;
     let registry = named::registry()?;
     Ok(each(names, |name| {
         Ok(registry.find(&name)?.update(&limits)?)

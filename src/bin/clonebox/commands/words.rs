@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use argh::{ArgsInfo, FromArgs};
 
 use crate::args::{Known, known};
+use crate::typed::Word;
 use crate::usage::UsageError;
 use crate::words::{Options, is_option, utf8};
 
@@ -28,18 +29,18 @@ pub(super) fn read<A: ArgsInfo + FromArgs>(
         Asked::This(options, operands) => (options, operands),
     };
     let command = format!("clonebox {name}");
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let options: Vec<&str> = options.iter().flat_map(Word::pieces).collect();
     let args = A::from_args(&[&command], &options)
         .map_err(|exit| UsageError::new(exit.output.trim().replace('\n', " ")))?;
     Ok(Asked::This(args, operands))
 }
 
-/// Splits the words of a subcommand that knows these options into normalised options and operands.
+/// Splits the words of a subcommand that knows these options into options and operands.
 pub(super) fn split(
     name: &str,
     words: Vec<OsString>,
     known: &[Known],
-) -> Result<Asked<Vec<String>>, UsageError> {
+) -> Result<Asked<Vec<Word>>, UsageError> {
     let command = format!("clonebox {name}");
     let mut options = Options::new(&command, known);
     let mut operands = Vec::new();
@@ -57,7 +58,7 @@ pub(super) fn split(
             operands.push(utf8(word)?);
         }
     }
-    Ok(Asked::This(options.normalised(), operands))
+    Ok(Asked::This(options.into_words(), operands))
 }
 
 /// The options of a subcommand that has none.

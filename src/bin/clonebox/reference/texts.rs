@@ -21,6 +21,16 @@ const fn text(long: &'static str, value: &'static str, text: &'static str) -> Te
 /// One for each option of `args.rs`.
 pub(super) const ALL: &[Text] = &[
     text(
+        "--profile",
+        "shell|build|untrusted",
+        "Stands for options that belong together: shell, for a shell with processes and temporary files of its own; build, for compiling the working directory without network; untrusted, for programs that you do not trust. Later words win. clonebox help profiles has them all. May be repeated.",
+    ),
+    text(
+        "--config",
+        "FILE",
+        "Stands for the options in a file in TOML: their names without dashes, as in net = \"none\", read-only = true, tmpfs = [\"/tmp\", \"/run\"], profile = \"build\". false takes back what was said before. Later words win. clonebox config writes such a file. May be repeated.",
+    ),
+    text(
         "--name",
         "NAME",
         "Names the box: letters, digits, underscores, points and dashes, at most 64. Without it the name is random. The name is also the host name unless --hostname sets another.",
@@ -85,7 +95,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--rootfs",
         "DIR",
-        "Makes DIR the root of the box. What the box writes there stays there. Mount points that are missing are made.",
+        "Makes DIR the root of the box. What the box writes there stays there. system is the programs of the host, read-only, in a root in memory; ./system is a directory of that name. Mount points that are missing are made.",
     ),
     text(
         "--rootfs-overlay",

@@ -4,9 +4,16 @@
 use std::fmt::Write as _;
 
 use super::{Entry, sections, wrapped};
+use crate::profile;
+
+/// The topic that has what each profile says.
+const PROFILES: &str = "profiles";
 
 /// The page about a topic, if it is one.
 pub(crate) fn page(topic: &str) -> Option<String> {
+    if topic.eq_ignore_ascii_case(PROFILES) {
+        return Some(profile::page());
+    }
     let sections = sections();
     let all = sections.iter().flat_map(|(_, entries)| entries);
     let mut headings = sections.iter();
@@ -28,6 +35,7 @@ pub(crate) fn names() -> Vec<String> {
     sections
         .iter()
         .map(|(name, _)| name.to_ascii_lowercase())
+        .chain([PROFILES.to_owned()])
         .collect()
 }
 
