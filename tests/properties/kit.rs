@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clonebox::{
-    Cpus, Dev, DeviceLimit, IdMapping, Login, Mount, MountKind, Namespace, Origin, ParentDeath,
-    Propagation, Rate, Redirect, Resource, Rlimit, Rootfs, Selection, Setting, Spec, Swap,
-    TimeOffset, Tty, User, UserNamespace, Writes,
+    Access, Arch, Cpus, Dev, DeviceLimit, IdMapping, Login, Mount, MountKind, Namespace, Origin,
+    ParentDeath, PathRule, Propagation, Rate, Redirect, Resource, Rlimit, Rootfs, SeccompFilter,
+    Selection, Setting, Spec, Swap, TimeOffset, Tty, User, UserNamespace, Writes,
 };
 
 use crate::choices::Choices;
@@ -96,7 +96,7 @@ impl Kit<'_> {
 
     /// Changes one thing.
     fn change(&self, spec: &mut Spec, choices: &mut Choices<'_>) {
-        match choices.below(34) {
+        match choices.below(40) {
             0 => spec.name = Some(asked(self.name(choices))),
             1 => spec.hostname = Some(asked(self.name(choices))),
             2 if !self.launched => spec.exec.program = choices.os_text(&PATHS),
@@ -168,7 +168,36 @@ impl Kit<'_> {
                 spec.parent_death = asked(choices.pick(&all));
                 spec.start_timeout = Some(asked(Duration::from_nanos(choices.number())));
             }
+            34 if !self.launched => self.landlock(spec, choices),
+            35 if !self.launched => seccomp(spec, choices),
+            36 if !self.launched => {
+                spec.keyring = asked(choices.pick(&[Namespace::Private, Namespace::Host]));
+            }
+            37 if !self.launched => spec.disable_userns = Some(Origin::text("test")),
+            38 if !self.launched => {
+                let path =
+                    choices.pick(&["/proc/tty", "/proc/sys", "/sys/firmware", "/", "/proc", "a"]);
+                let list = if choices.yes() {
+                    &mut spec.masks.mask
+                } else {
+                    &mut spec.masks.unmask
+                };
+                list.push(asked(path.into()));
+            }
             _ => {}
+        }
+    }
+
+    fn landlock(&self, spec: &mut Spec, choices: &mut Choices<'_>) {
+        let landlock = &mut spec.landlock;
+        match choices.below(4) {
+            0 => landlock.connect.push(asked(choices.number() as u16)),
+            1 => landlock.bind.push(asked(choices.number() as u16)),
+            2 => landlock.strict = Some(Origin::text("test")),
+            _ => landlock.paths.push(asked(PathRule {
+                path: self.target(choices),
+                access: choices.pick(&[Access::Read, Access::Execute, Access::Write]),
+            })),
         }
     }
 
@@ -194,9 +223,10 @@ impl Kit<'_> {
 
     fn rootfs(&self, spec: &mut Spec, choices: &mut Choices<'_>) {
         let path = self.path(choices);
-        let writes = match choices.below(3) {
+        let writes = match choices.below(4) {
             0 => Writes::Discard,
             1 => Writes::Through,
+            2 => Writes::Memory,
             _ => Writes::Keep(self.path(choices)),
         };
         spec.rootfs = Some(asked(Rootfs { path, writes }));
@@ -334,4 +364,89 @@ fn namespaces(spec: &mut Spec, choices: &mut Choices<'_>) {
             ]));
         }
     }
+}
+
+fn seccomp(spec: &mut Spec, choices: &mut Choices<'_>) {
+    let seccomp = &mut spec.seccomp;
+    match choices.below(5) {
+        0 => {
+            seccomp.filter = asked(if choices.yes() {
+                SeccompFilter::Default
+            } else {
+                SeccompFilter::Off
+            });
+        }
+        1 => seccomp.log = Some(Origin::text("test")),
+        2 => seccomp.trace = Some(Origin::text("test")),
+        3 => seccomp
+            .arches
+            .push(asked(choices.pick(&[Arch::X86, Arch::Arm, Arch::X86_64]))),
+        _ => {
+            if let Ok(filter) = SeccompFilter::from_json(profile(choices).as_bytes()) {
+                seccomp.filter = asked(filter);
+            }
+        }
+    }
+}
+
+/// A profile of system calls as of OCI or docker.
+pub(crate) fn profile(choices: &mut Choices<'_>) -> String {
+    const ACTIONS: [&str; 8] = [
+        "SCMP_ACT_ALLOW",
+        "SCMP_ACT_ERRNO",
+        "SCMP_ACT_KILL_PROCESS",
+        "SCMP_ACT_KILL_THREAD",
+        "SCMP_ACT_LOG",
+        "SCMP_ACT_TRAP",
+        "SCMP_ACT_TRACE",
+        "SCMP_ACT_NOTIFY",
+    ];
+    const OPS: [&str; 8] = [
+        "SCMP_CMP_NE",
+        "SCMP_CMP_LT",
+        "SCMP_CMP_LE",
+        "SCMP_CMP_EQ",
+        "SCMP_CMP_GE",
+        "SCMP_CMP_GT",
+        "SCMP_CMP_MASKED_EQ",
+        "SCMP_CMP_IS",
+    ];
+    const NAMES: [&str; 8] = [
+        "read",
+        "write",
+        "openat",
+        "ioctl",
+        "clone",
+        "socketcall",
+        "ptrace",
+        "no_such_call",
+    ];
+    let rules: Vec<serde_json::Value> = (0..choices.below(6))
+        .map(|_| {
+            let names: Vec<&str> = (0..1 + choices.below(3)).map(|_| choices.pick(&NAMES)).collect();
+            let args: Vec<serde_json::Value> = (0..choices.below(3))
+                .map(|_| {
+                    serde_json::json!({
+                        "index": choices.below(7), "value": choices.number(), "valueTwo": choices.number(),
+                        "op": choices.pick(&OPS),
+                    })
+                })
+                .collect();
+            let mut rule = serde_json::json!({"names": names, "action": choices.pick(&ACTIONS), "args": args});
+            if choices.rarely(3) {
+                rule["errnoRet"] = (choices.number() % 5000).into();
+            }
+            if choices.rarely(4) {
+                let when = choices.pick(&["includes", "excludes"]);
+                rule[when] = serde_json::json!({"caps": [choices.pick(&["CAP_SYS_ADMIN", "CAP_CHOWN", "CAP_X"])]});
+            }
+            rule
+        })
+        .collect();
+    let all = serde_json::json!({
+        "defaultAction": choices.pick(&ACTIONS),
+        "architectures": [choices.pick(&["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64", "SCMP_ARCH_X86"])],
+        "syscalls": rules,
+    });
+    all.to_string()
 }

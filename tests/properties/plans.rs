@@ -44,6 +44,7 @@ fn facts(choices: &mut Choices<'_>) -> HostFacts {
             home: "/srv".into(),
         })),
     };
+    facts.landlock = choices.pick(&[7, 0, 1, 4, 6]);
     facts.cgroups = cgroups(choices);
     facts.ids = ids(choices);
     facts.paths = PathFacts {

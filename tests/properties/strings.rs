@@ -4,15 +4,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
 use clonebox::{
-    Cpus, Login, Mount, MountKind, Rlimit, Selection, Spec, Swap, TimeOffset, User, parse_bytes,
-    parse_env_file,
+    Cpus, IdMapping, Login, Mount, MountKind, Rlimit, SeccompFilter, Selection, Spec, Swap,
+    TimeOffset, User, parse_bytes, parse_env_file,
 };
 
 use crate::choices::Choices;
-use crate::kit::asked;
+use crate::kit::{asked, profile};
 
 /// All of them.
-pub(crate) const ALL: [fn(&[u8]); 4] = [mounts, env_file, sizes, words];
+pub(crate) const ALL: [fn(&[u8]); 7] =
+    [mounts, env_file, sizes, words, id_maps, profiles, programs];
 
 const MOUNT: [&str; 48] = [
     "/a",
@@ -233,5 +234,103 @@ pub(crate) fn words(data: &[u8]) {
     }
     if let Err(error) = TimeOffset::from_str(&text) {
         assert_harmless(&error, &text);
+    }
+}
+
+const ID_MAP: [&str; 10] = [
+    "0",
+    "1",
+    ":",
+    "65536",
+    "4294967295",
+    "4294967296",
+    "-1",
+    "+1",
+    " ",
+    "100000",
+];
+
+/// Ranges of ids: what is read is what is written, and ranges that pass belong to one id each.
+pub(crate) fn id_maps(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let text = choices.text(&ID_MAP);
+    match IdMapping::from_str(&text) {
+        Ok(one) => {
+            let shown = [one.container_id, one.host_id, one.size].map(|number| number.to_string());
+            assert_eq!(IdMapping::from_str(&shown.join(":")), Ok(one), "{text:?}");
+            assert!(
+                text.bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b':'),
+                "{text:?}"
+            );
+        }
+        Err(error) => assert_harmless(&error, &text),
+    }
+    let mut spec = Spec::new("true");
+    while !choices.is_over() && spec.namespaces.uid_mappings.len() < 8 {
+        let mut number = || choices.number() as u32 >> choices.below(32);
+        let one = IdMapping {
+            container_id: number(),
+            host_id: number(),
+            size: number(),
+        };
+        spec.namespaces.uid_mappings.push(asked(one));
+    }
+    if !spec.validate().is_empty() {
+        return;
+    }
+    let mappings: Vec<IdMapping> = spec
+        .namespaces
+        .uid_mappings
+        .iter()
+        .map(|one| one.value)
+        .collect();
+    let ends = |first: u32, size: u32| (u64::from(first), u64::from(first) + u64::from(size));
+    for (index, one) in mappings.iter().enumerate() {
+        for first in [one.container_id, one.host_id] {
+            assert!(
+                one.size > 0 && ends(first, one.size).1 <= u64::from(u32::MAX),
+                "{mappings:?}"
+            );
+        }
+        for other in &mappings[..index] {
+            for (this, that) in [
+                (one.container_id, other.container_id),
+                (one.host_id, other.host_id),
+            ] {
+                let ((first, end), (other_first, other_end)) =
+                    (ends(this, one.size), ends(that, other.size));
+                assert!(end <= other_first || other_end <= first, "{mappings:?}");
+            }
+        }
+    }
+}
+
+/// Profiles of system calls in JSON, and what is almost one.
+pub(crate) fn profiles(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let mut text = profile(&mut choices);
+    if choices.yes() {
+        let (at, end) = (choices.below(255), choices.below(8));
+        let at = (at..text.len())
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
+        let end = (at + end..text.len())
+            .find(|&end| text.is_char_boundary(end))
+            .unwrap_or(text.len());
+        text.replace_range(
+            at..end,
+            &choices.text(&["{", "}", "[", "]", "\"", ",", ":", "null", "-1", "\u{1b}"]),
+        );
+    }
+    if let Err(error) = SeccompFilter::from_json(text.as_bytes()) {
+        assert_harmless(&error, &text);
+    }
+}
+
+/// Programs of a filter: what the kernel would not take is refused before it is asked.
+pub(crate) fn programs(data: &[u8]) {
+    if let Err(error) = SeccompFilter::from_program(data) {
+        assert_harmless(&error, &String::from_utf8_lossy(data));
     }
 }
