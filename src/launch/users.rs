@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 
 use crate::plan::{UserFacts, shown};
-use crate::spec::{Login, Spec, Writes, passwd};
+use crate::spec::{Login, Mount, MountKind, Setting, Spec, Writes, passwd};
 
 /// Bytes of a file that are read. Our own limit: a root filesystem may hold anything.
 const MOST: u64 = 16 << 20;
@@ -68,6 +68,16 @@ fn resolve(login: &Login, files: &Files) -> Result<UserFacts, String> {
     })
 }
 
+/// Whether the box sees the caller's own file of users.
+fn has_the_callers(spec: &Spec) -> bool {
+    let file = Path::new("/etc/passwd");
+    let is_it = |mount: &Setting<Mount>| {
+        let Mount { target, kind, .. } = &mount.value;
+        target == file && matches!(kind, MountKind::Bind { source, .. } if source == file)
+    };
+    spec.mounts.iter().any(is_it)
+}
+
 /// The directories of which the first that has a file has the one that the box will see.
 struct Files(Vec<OwnedFd>);
 
@@ -78,6 +88,7 @@ impl Files {
             Some(rootfs) => match &rootfs.writes {
                 Writes::Keep(upper) => vec![upper.join("upper"), rootfs.path.clone()],
                 Writes::Through | Writes::Discard => vec![rootfs.path.clone()],
+                Writes::Memory if has_the_callers(spec) => vec![PathBuf::from("/")],
                 Writes::Memory => Vec::new(),
             },
         };

@@ -36,7 +36,9 @@ tests! {
     }
 
     fn a_plan_from_a_file_is_that_of_its_words() needs [] {
-        let words = ["--name", "web", "--net", "none", "--tmpfs", "/a", "--tmpfs", "/b", "--cap-drop", "ALL", "--umask", "022"];
+        let words = ["--name", "web", "--net", "none", "--rootfs", "system", "--cap-drop", "ALL", "--umask", "022"];
+        let mounts = ["--tmpfs", "/a", "-v", "/usr:/a/b", "--tmpfs", "/a/c", "--tmpfs", "/b"];
+        let words = [&words[..], &mounts].concat();
         let (_directory, path) = file(&config(&words));
         let plan = |words: &[&str]| -> String {
             let plan = Clonebox::new().args(["--explain=json"]).args(words).args(["--", "true"]).run().succeeds().stdout();

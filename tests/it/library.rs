@@ -8,8 +8,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::thread;
 
 use clonebox::{
-    Child, Command, Error, ErrorKind, Namespace, Origin, Outcome, Plan, Rlimit, Stdio, Template,
-    UserNamespace,
+    Child, Command, Error, ErrorKind, Mount, Namespace, Origin, Outcome, Plan, Rlimit, Stdio,
+    Template, UserNamespace,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -295,6 +295,24 @@ tests! {
         // SAFETY: the descriptor is this test's own.
         unsafe { libc::close(leak) };
         assert_eq!(text, "0\n1\n2\n");
+    }
+
+    fn the_system_is_a_root_with_what_is_mounted_in_it() needs [Box, Execveat] {
+        let program = files::Public::new();
+        let describe = |words: &[&str]| {
+            let mut command = Command::new("/it");
+            let mount = Mount::bind(program.path(), "/it").read_only();
+            command.arg("__probe").args(words).rootfs_system().mount(mount);
+            command
+        };
+        let names = printed(&describe(&["list", "/"]));
+        assert!(names.lines().any(|name| name == "it") && !names.lines().any(|name| name == "home"), "{names}");
+        // From one compilation as well.
+        let template = describe(&["exit", "0"]).prepare().expect("a plan");
+        for _ in 0..3 {
+            let mut child = template.spawn().expect("a box");
+            assert!(child.wait().expect("its end").success());
+        }
     }
 
     fn a_command_can_be_used_again() needs [Box] {

@@ -235,6 +235,9 @@ tests! {
             // The kernel asks for the permissions of the file first.
             let opened = run(&[], &["open-to-write", "/etc/passwd"]).stdout();
             assert!(["EROFS\n", "EACCES\n"].contains(&&*opened), "{opened}");
+            // Its users are the caller's.
+            let environment = run(&["-u", "root"], &["env"]).stdout();
+            assert!(environment.contains("HOME=/root"), "{environment}");
         }
     }
 
