@@ -36,7 +36,7 @@ tests! {
         }
     }
 
-    fn its_root_is_all_there_is() needs [Root, Userns, Execveat] {
+    fn its_root_is_all_there_is() needs [Root, Userns, Execveat, Pids] {
         let directory = files::directory();
         let canary = files::write(directory.path(), "canary", "644", "");
         let canary = canary.to_str().expect("UTF-8");
@@ -47,7 +47,7 @@ tests! {
         }
     }
 
-    fn it_reaches_nobody_outside() needs [Userns, Execveat] {
+    fn it_reaches_nobody_outside() needs [Userns, Execveat, Pids] {
         let segment = Segment::new();
         let own = std::process::id().to_string();
         let key = segment.key().to_string();
