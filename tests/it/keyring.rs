@@ -55,9 +55,10 @@ tests! {
         // Root of a box is counted as the user that it is outside.
         let in_box = [clonebox.as_str(), "--seccomp", "off", "--"];
         // Users whom nobody else uses, so that nobody else's keys are counted.
-        for (user, words) in [("54321", &[][..]), ("54322", &in_box)] {
+        let own = 20_000 + std::process::id() % 20_000;
+        for (user, words) in [(own, &[][..]), (own + 20_000, &in_box)] {
             let mut command = std::process::Command::new(program.path());
-            command.args(["__probe", "of-user", user]).args(words);
+            command.args(["__probe", "of-user", &user.to_string()]).args(words);
             command.args([program.path(), "__probe", "keys", &clonebox]);
             Clonebox::of(command).run()
                 .succeeds()
