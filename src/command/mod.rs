@@ -8,6 +8,7 @@ macro_rules! setting {
     };
 }
 
+mod changes;
 mod confine;
 mod launch;
 mod pool;

@@ -2,7 +2,6 @@
 //! Boxes that stand before they are asked for.
 
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,12 +9,13 @@ use std::thread::{self, JoinHandle};
 
 use nix::errno::Errno;
 
+use super::changes::Changes;
 use super::launch::{Launch, Source};
 use super::template::{Launched, Template};
 use crate::error::Error;
-use crate::launch::wake;
+use crate::launch::{Failure, NO_CANDIDATE, Told, wake};
 use crate::plan::Words;
-use crate::spec::{Origin, ParentDeath, Violation};
+use crate::spec::{Origin, ParentDeath, Spec, Violation};
 use crate::supervise::Child;
 
 /// A number of boxes of a [`Template`] that are complete but for their program. A launch tells one of them what
@@ -134,17 +134,23 @@ impl Pool {
     ///
     /// As [`Template::spawn`].
     pub fn spawn(&self) -> Result<Child, Error> {
-        self.take(&[], &[])
+        self.take(&Changes::default())
     }
 
-    /// A launch with more arguments, or another environment.
+    /// A launch with more arguments, another environment, other streams or another working directory. It is
+    /// entered as the user of the box.
     pub fn launch(&self) -> Launch<'_> {
         Launch::new(Source::Pool(self))
     }
 
-    pub(super) fn take(&self, args: &[CString], env: &[CString]) -> Result<Child, Error> {
+    pub(super) fn spec(&self) -> &Spec {
+        self.inner.template.spec()
+    }
+
+    pub(super) fn take(&self, changes: &Changes) -> Result<Child, Error> {
         let inner = &*self.inner;
         let template = &inner.template;
+        let mut streams = changes.open()?;
         loop {
             let standing = inner.take();
             let stood = standing.is_some();
@@ -153,10 +159,28 @@ impl Pool {
                 None => template.start(None)?,
             };
             let plan = Arc::clone(&launched.plan);
-            let words = Words::new(&plan.exec, args, env);
-            let argv = &words.argv[plan.exec.told..];
-            match wake(&mut launched.started, argv, &words.envp) {
-                Some(Ok(())) => return Ok(launched.into_child(template.unmount_later)),
+            let words = Words::new(&plan.exec, &changes.args, &changes.env);
+            let told = Told {
+                argv: &words.argv[plan.exec.told..],
+                envp: &words.envp,
+                workdir: changes.workdir.as_deref(),
+                streams: std::array::from_fn(|stream: usize| {
+                    streams[stream].as_ref().map(|ends| ends.child_or(stream))
+                }),
+            };
+            match wake(&mut launched.started, &told) {
+                Some(Ok(())) => {
+                    for (old, new) in launched.streams.iter_mut().zip(&mut streams) {
+                        if let Some(ends) = new {
+                            *old = ends.parent.take();
+                        }
+                    }
+                    return Ok(launched.into_child(template.unmount_later));
+                }
+                Some(Err(Failure::Exec(NO_CANDIDATE, errno))) => {
+                    launched.forget();
+                    return Err(template.error(changes.cannot_enter(errno)));
+                }
                 Some(Err(failure)) => {
                     launched.forget();
                     return Err(template.error(failure));

@@ -2,13 +2,16 @@
 //! Where a standard stream of a box comes from, in the manner of [`std::process::Stdio`].
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use crate::error::Error;
 use crate::spec::Redirect;
 
 /// Where a standard stream comes from.
@@ -28,6 +31,25 @@ pub(super) struct Ends {
     pub(super) child: Option<Child>,
     pub(super) parent: Option<OwnedFd>,
 }
+
+impl Ends {
+    /// The child's end of a stream: the caller's stream of this number if there is no other.
+    pub(super) fn child_or(&self, stream: usize) -> BorrowedFd<'_> {
+        match (&self.child, stream) {
+            (Some(child), _) => child.as_fd(),
+            (None, 0) => STDIN,
+            (None, 1) => STDOUT,
+            (None, _) => STDERR,
+        }
+    }
+}
+
+// SAFETY: the numbers stand for what is there at the time of the call; one that is closed is refused.
+const STDIN: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(0) };
+// SAFETY: as before.
+const STDOUT: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(1) };
+// SAFETY: as before.
+const STDERR: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(2) };
 
 /// A descriptor for the child: made for one launch, or kept for all.
 pub(super) enum Child {
@@ -67,8 +89,16 @@ impl Stdio {
         }
     }
 
-    /// Opens what a launch needs. `output` says in which direction bytes flow.
-    pub(super) fn open(&self, output: bool) -> io::Result<Ends> {
+    /// Opens what a launch needs for the stream of this number.
+    pub(super) fn ends(&self, stream: usize) -> Result<Ends, Error> {
+        self.open(stream > 0).map_err(|error| {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+            Error::parent("open a stream", errno)
+        })
+    }
+
+    /// `output` says in which direction bytes flow.
+    fn open(&self, output: bool) -> io::Result<Ends> {
         let (child, parent) = match &self.0 {
             Source::Inherit => (None, None),
             Source::Null => {
@@ -95,8 +125,21 @@ impl From<OwnedFd> for Stdio {
     }
 }
 
-impl From<File> for Stdio {
-    fn from(file: File) -> Self {
-        OwnedFd::from(file).into()
-    }
+macro_rules! from {
+    ($($kind:ty),*) => {
+        $(impl From<$kind> for Stdio {
+            fn from(end: $kind) -> Self {
+                OwnedFd::from(end).into()
+            }
+        })*
+    };
 }
+
+from!(
+    File,
+    PipeReader,
+    PipeWriter,
+    ChildStdin,
+    ChildStdout,
+    ChildStderr
+);

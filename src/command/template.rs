@@ -3,14 +3,17 @@
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
+use super::changes::{Changes, Shape};
 use super::launch::{Launch, Source};
 use super::stdio::Stdio;
 use crate::error::Error;
-use crate::launch::{Failure, Started, Supplies, launch, make_mounts, refuse_clone3, sealed_init};
+use crate::launch::{
+    Failure, Given, Started, Supplies, launch, make_mounts, refuse_clone3, sealed_init,
+};
 use crate::plan::{HostFacts, Kind, Plan, TemplatePlans, Words, compile_kind};
 use crate::spec::{Setting, Spec};
 use crate::supervise::Child;
@@ -49,6 +52,8 @@ pub struct Template {
     kind: Kind,
     mounts: Option<Mounts>,
     stdio: [Stdio; 3],
+    /// The plans of launches that have another shape than the template.
+    shapes: Arc<Mutex<Vec<Shaped>>>,
     pub(super) unmount_later: bool,
     /// Our program for the plan's role: sealed, so that all launches can have the same.
     init: Option<Arc<OwnedFd>>,
@@ -61,11 +66,18 @@ struct Mounts {
     namespace: Arc<OwnedFd>,
 }
 
+/// The plan of launches of a shape.
+#[derive(Debug)]
+struct Shaped {
+    shape: Shape,
+    plan: Arc<Plan>,
+}
+
 /// A box that has been started, or stands.
 pub(super) struct Launched {
     pub(super) plan: Arc<Plan>,
     pub(super) started: Started,
-    streams: [Option<OwnedFd>; 3],
+    pub(super) streams: [Option<OwnedFd>; 3],
 }
 
 impl Launched {
@@ -108,6 +120,7 @@ impl Template {
             kind,
             mounts: None,
             stdio,
+            shapes: Arc::default(),
             unmount_later: false,
             init: None,
         };
@@ -131,7 +144,7 @@ impl Template {
             Err(Failure::Clone(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL))
                 if plan.clone.clone3 =>
             {
-                let once = self.compiled_without_clone3()?.once.map(Arc::new);
+                let once = self.without_clone3(&self.spec)?.once.map(Arc::new);
                 let once = once.unwrap_or(plan);
                 let made = make_mounts(&once);
                 (once, made)
@@ -197,47 +210,53 @@ impl Template {
         Ok(self.start(None)?.into_child(self.unmount_later))
     }
 
-    /// A launch with more arguments, or another environment.
+    /// A launch with more arguments, another environment, other streams, another host name or working directory.
     pub fn launch(&self) -> Launch<'_> {
         Launch::new(Source::Template(self))
     }
 
     /// Launches the plan.
-    pub(super) fn start(&self, words: Option<&Words<'_>>) -> Result<Launched, Error> {
-        if let Some(failure) = self.closed_descriptor() {
-            return Err(self.error(failure));
+    pub(super) fn start(&self, changes: Option<&Changes>) -> Result<Launched, Error> {
+        let plan = match changes {
+            Some(changes) => self.plan_for(changes)?,
+            None => Arc::clone(&self.plan),
+        };
+        let words = changes.and_then(|changes| changes.words(&plan));
+        let given = Given {
+            words: words.as_ref().map(Words::addresses),
+            hostname: changes.and_then(|changes| changes.hostname.as_deref()),
+            workdir: changes.and_then(|changes| changes.workdir.as_deref()),
+        };
+        if let Some(failure) = self.closed_descriptor(&plan) {
+            return Err(self.explained(failure, &plan, changes));
         }
         let open = |stream: usize| {
-            self.stdio[stream].open(stream > 0).map_err(|error| {
-                Error::parent(
-                    "open a stream",
-                    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-                )
-            })
+            let changed = changes.and_then(|changes| changes.stdio[stream].as_ref());
+            changed.unwrap_or(&self.stdio[stream]).ends(stream)
         };
         let ends = [open(0)?, open(1)?, open(2)?];
         let supplies = Supplies {
             streams: [0, 1, 2].map(|stream: usize| ends[stream].child.as_ref().map(AsFd::as_fd)),
             mounts: self.mounts.as_ref().map(|mounts| mounts.namespace.as_fd()),
             init: self.init.as_deref().map(AsFd::as_fd),
-            words: words.map(Words::addresses),
+            given,
         };
-        let (plan, started) = match launch(&self.plan, supplies) {
+        let (plan, started) = match launch(&plan, supplies) {
             // clone3(2) is missing, or older than a flag, or a filter that cannot look into its
             // arguments forbids it: clone(2) then has the last word.
             Err(Failure::Clone(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL))
-                if self.plan.clone.clone3 =>
+                if plan.clone.clone3 =>
             {
-                let plan = Arc::new(self.compiled_without_clone3()?.each);
-                let started = launch(&plan, supplies);
+                let other = Arc::new(self.without_clone3(&self.shaped(changes))?.each);
+                let started = launch(&other, supplies);
                 if !matches!(started, Err(Failure::Clone(_))) {
                     refuse_clone3();
                 }
-                (plan, started)
+                (other, started)
             }
-            started => (Arc::clone(&self.plan), started),
+            started => (Arc::clone(&plan), started),
         };
-        let started = started.map_err(|failure| Error::launch(failure, &plan, &self.spec))?;
+        let started = started.map_err(|failure| self.explained(failure, &plan, changes))?;
         Ok(Launched {
             plan,
             started,
@@ -245,27 +264,80 @@ impl Template {
         })
     }
 
+    /// The description with the shape of a launch.
+    fn shaped(&self, changes: Option<&Changes>) -> Spec {
+        let mut spec = Spec::clone(&self.spec);
+        if let Some(changes) = changes {
+            Shape::of(&self.spec, changes).apply(&mut spec);
+        }
+        spec
+    }
+
+    /// The plan of a launch. One of another shape than the template's is compiled once, for all launches of
+    /// that shape.
+    fn plan_for(&self, changes: &Changes) -> Result<Arc<Plan>, Error> {
+        let shape = Shape::of(&self.spec, changes);
+        if shape == Shape::of(&self.spec, &Changes::default()) {
+            return Ok(Arc::clone(&self.plan));
+        }
+        let shapes = || self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shapes().iter().find(|known| known.shape == shape) {
+            return Ok(Arc::clone(&known.plan));
+        }
+        let spec = self.shaped(Some(changes));
+        let plan = Arc::new(compiled(&spec, &self.facts_for(&spec), self.kind)?.each);
+        shapes().push(Shaped {
+            shape,
+            plan: Arc::clone(&plan),
+        });
+        Ok(plan)
+    }
+
+    /// What is known of the host, and of streams that the template does not have of the caller.
+    fn facts_for(&self, spec: &Spec) -> HostFacts {
+        let now = HostFacts::gather(spec);
+        HostFacts {
+            terminals: now.terminals,
+            foreground: now.foreground,
+            ..HostFacts::clone(&self.facts)
+        }
+    }
+
+    /// Why a launch has failed, in the words of that launch.
+    fn explained(&self, failure: Failure, plan: &Plan, changes: Option<&Changes>) -> Error {
+        let Some(changes) = changes else {
+            return Error::launch(failure, plan, &self.spec);
+        };
+        let spec = changes.applied(&self.spec);
+        let mut facts = self.facts_for(&spec);
+        facts.clone3 = plan.clone.clone3;
+        match compiled(&spec, &facts, self.kind) {
+            Ok(plans) => Error::launch(failure, &plans.each, &spec),
+            Err(_) => Error::launch(failure, plan, &spec),
+        }
+    }
+
     /// The step that would pass a descriptor which is not open. The child cannot tell: by then its
     /// number may be one of the launch's own.
-    fn closed_descriptor(&self) -> Option<Failure> {
+    fn closed_descriptor(&self, plan: &Plan) -> Option<Failure> {
         let closed = |number: &Setting<RawFd>| {
             // SAFETY: the call takes numbers and touches no memory.
             unsafe { libc::fcntl(number.value, libc::F_GETFD) < 0 }
         };
         let closed = self.spec.fds.iter().find(|number| closed(number))?.value;
-        let mut steps = self.plan.steps();
+        let mut steps = plan.steps();
         let step = steps.position(|step| {
             step.name() == "fcntl" && step.words()[0] == usize::try_from(closed).ok()
         })?;
         Some(Failure::Step(step, Errno::EBADF))
     }
 
-    fn compiled_without_clone3(&self) -> Result<TemplatePlans, Error> {
+    fn without_clone3(&self, spec: &Spec) -> Result<TemplatePlans, Error> {
         let facts = HostFacts {
             clone3: false,
             ..HostFacts::clone(&self.facts)
         };
-        compiled(&self.spec, &facts, self.kind)
+        compiled(spec, &facts, self.kind)
     }
 
     /// The same for boxes that stand. They have the mounts of this one.
@@ -277,6 +349,7 @@ impl Template {
         let mut standing = Self {
             plan: Arc::new(compiled(&self.spec, &self.facts, kind)?.each),
             kind,
+            shapes: Arc::default(),
             ..self.clone()
         };
         standing.make_init()?;

@@ -10,10 +10,13 @@ mod number {
     pub(crate) const MMAP: usize = 9;
     pub(crate) const RT_SIGPROCMASK: usize = 14;
     pub(crate) const IOCTL: usize = 16;
+    pub(crate) const RECVMSG: usize = 47;
     pub(crate) const EXECVE: usize = 59;
     pub(crate) const WAIT4: usize = 61;
     pub(crate) const KILL: usize = 62;
     pub(crate) const FCNTL: usize = 72;
+    pub(crate) const GETCWD: usize = 79;
+    pub(crate) const CHDIR: usize = 80;
     pub(crate) const SETPGID: usize = 109;
     pub(crate) const SETSID: usize = 112;
     pub(crate) const GETPGID: usize = 121;
@@ -21,6 +24,7 @@ mod number {
     pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
     pub(crate) const PRCTL: usize = 157;
     pub(crate) const PPOLL: usize = 271;
+    pub(crate) const DUP3: usize = 292;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -30,10 +34,13 @@ mod number {
     pub(crate) const MMAP: usize = 222;
     pub(crate) const RT_SIGPROCMASK: usize = 135;
     pub(crate) const IOCTL: usize = 29;
+    pub(crate) const RECVMSG: usize = 212;
     pub(crate) const EXECVE: usize = 221;
     pub(crate) const WAIT4: usize = 260;
     pub(crate) const KILL: usize = 129;
     pub(crate) const FCNTL: usize = 25;
+    pub(crate) const GETCWD: usize = 17;
+    pub(crate) const CHDIR: usize = 49;
     pub(crate) const SETPGID: usize = 154;
     pub(crate) const SETSID: usize = 157;
     pub(crate) const GETPGID: usize = 155;
@@ -41,12 +48,14 @@ mod number {
     pub(crate) const RT_SIGTIMEDWAIT: usize = 137;
     pub(crate) const PRCTL: usize = 167;
     pub(crate) const PPOLL: usize = 73;
+    pub(crate) const DUP3: usize = 24;
 }
 
 pub(crate) use number::*;
 
 /// Of fcntl(2).
 pub(crate) const F_SETFD: usize = 2;
+pub(crate) const F_DUPFD_CLOEXEC: usize = 1030;
 pub(crate) const FD_CLOEXEC: usize = 1;
 pub(crate) const EINTR: isize = 4;
 pub(crate) const ENOTTY: i32 = 25;

@@ -5,26 +5,39 @@
 //! capabilities, its descriptors, and the one on which it is told, and reports. When the launcher is gone, so
 //! is whoever could tell: it ends.
 //!
-//! What it is told: three words, which are how many bytes follow, how many of the strings in them are
-//! arguments, and how many are the environment; then the strings, each with its NUL.
+//! What it is told: four words, which are how many bytes follow, how many of the strings in them are
+//! arguments, how many are the environment, and what else there is; then one byte with the streams, if there
+//! are any; then the working directory, if there is one, and the strings, each with its NUL.
 
 use core::ptr;
 
 use crate::Args;
 use crate::exec::execute;
-use crate::kernel::{EINTR, FCNTL, FD_CLOEXEC, F_SETFD, MMAP, READ, call, exit};
-use crate::report::{self, STARTED};
+use crate::kernel::{
+    CHDIR, DUP3, EINTR, F_DUPFD_CLOEXEC, F_SETFD, FCNTL, FD_CLOEXEC, GETCWD, MMAP, READ, RECVMSG,
+    call, exit,
+};
+use crate::report::{self, FAILED, STARTED};
+
+/// The bit that says that there is a working directory; those below it are streams.
+const WORKDIR: usize = 1 << 3;
+/// What stands for the working directory where a report has the number of a candidate.
+const NO_CANDIDATE: u32 = u32::MAX;
+const ENOTDIR: u32 = 20;
 
 pub(crate) fn run(args: &Args) -> ! {
     let (Some(report), Some(candidates)) = (args.number(1), args.number(3)) else {
         exit(125)
     };
     call(FCNTL, [report, F_SETFD, FD_CLOEXEC, 0, 0, 0]);
-    let mut head = [0u32; 3];
+    let mut head = [0u32; 4];
     if !read(report, head.as_mut_ptr().addr(), size_of_val(&head)) {
         exit(0)
     }
-    let [length, argc, envc] = head.map(|word| word as usize);
+    let [length, argc, envc, more] = head.map(|word| word as usize);
+    if more & (WORKDIR - 1) != 0 && !take_streams(report, more) {
+        exit(0)
+    }
     // The strings, and the arrays of their addresses, each with its NULL.
     let words = argc + envc + 2;
     let (Some(text), Some(array)) = (map(length), map(words * size_of::<usize>())) else {
@@ -35,6 +48,9 @@ pub(crate) fn run(args: &Args) -> ! {
     }
     let array: *mut usize = ptr::with_exposed_provenance_mut(array);
     let mut at = text;
+    if more & WORKDIR != 0 {
+        at += length_of(at, text + length) + 1;
+    }
     for word in 0..words {
         if word == argc || word + 1 == words {
             continue;
@@ -44,8 +60,76 @@ pub(crate) fn run(args: &Args) -> ! {
         at += length_of(at, text + length) + 1;
     }
     report::send(report, [STARTED, 0, 0]);
+    if more & WORKDIR != 0
+        && let Err(errno) = enter(text)
+    {
+        report::send(report, [FAILED, NO_CANDIDATE, errno]);
+        exit(125)
+    }
     let envp = array.wrapping_add(argc + 1);
     execute(args, candidates, report, array.addr(), envp.addr())
+}
+
+/// Enters a directory, which must be below the root: one that is not is a way out of it (CVE-2024-21626).
+fn enter(path: usize) -> Result<(), u32> {
+    const PATH_MAX: usize = 4096;
+    let mut found = [0u8; PATH_MAX];
+    let entered = call(CHDIR, [path, 0, 0, 0, 0, 0]);
+    let asked = match entered {
+        0 => call(GETCWD, [found.as_mut_ptr().addr(), PATH_MAX, 0, 0, 0, 0]),
+        error => error,
+    };
+    match asked {
+        error if error < 0 => Err(error.wrapping_neg() as u32),
+        _ if found.first() != Some(&b'/') => Err(ENOTDIR),
+        _ => Ok(()),
+    }
+}
+
+/// `struct msghdr`, whose counts are of the size of an address here.
+#[repr(C)]
+struct Message {
+    name: [usize; 2],
+    data: [usize; 2],
+    control: [usize; 2],
+    flags: usize,
+}
+
+/// Receives descriptors (SCM_RIGHTS: unix(7)), and makes them the streams that the bits stand for.
+fn take_streams(report: usize, streams: usize) -> bool {
+    const CMSG_CLOEXEC: usize = 0x4000_0000;
+    let mut byte = 0u8;
+    // A `struct cmsghdr` with three descriptors: its length, level and kind, the descriptors.
+    let mut control = [0u32; 8];
+    let data = [(&raw mut byte).addr(), 1];
+    let mut message = Message {
+        name: [0; 2],
+        data: [(&raw const data).addr(), 1],
+        control: [(&raw mut control).addr(), size_of_val(&control)],
+        flags: 0,
+    };
+    loop {
+        let address = (&raw mut message).addr();
+        match call(RECVMSG, [report, address, CMSG_CLOEXEC, 0, 0, 0]) {
+            1 => break,
+            error if error == -EINTR => {}
+            _ => return false,
+        }
+    }
+    let [_, _, _, _, fds @ ..] = control;
+    let mut fds = fds.into_iter();
+    for stream in 0..3 {
+        if streams & 1 << stream == 0 {
+            continue;
+        }
+        let fd = fds.next().map_or(usize::MAX, |fd| fd as usize);
+        // One that has come with a low number is in the way of a stream.
+        let high = call(FCNTL, [fd, F_DUPFD_CLOEXEC, 3, 0, 0, 0]);
+        if high < 0 || call(DUP3, [high.cast_unsigned(), stream, 0, 0, 0, 0]) < 0 {
+            return false;
+        }
+    }
+    true
 }
 
 /// Bytes of a string before its NUL.

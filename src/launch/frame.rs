@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What one launch owns: its memory, its descriptors, its slots; and the clone itself.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,10 +36,19 @@ pub(crate) struct Supplies<'a> {
     pub(crate) streams: [Option<BorrowedFd<'a>>; 3],
     /// The mount namespace of the template, if the plan joins it.
     pub(crate) mounts: Option<BorrowedFd<'a>>,
-    /// The addresses of argv and envp, if they are not the plan's.
-    pub(crate) words: Option<[usize; 2]>,
+    /// What is not the plan's.
+    pub(crate) given: Given<'a>,
     /// The program for the plan's role.
     pub(crate) init: Option<BorrowedFd<'a>>,
+}
+
+/// What a launch has in the place of what the plan says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given<'a> {
+    /// The addresses of argv and envp.
+    pub(crate) words: Option<[usize; 2]>,
+    pub(crate) hostname: Option<&'a CStr>,
+    pub(crate) workdir: Option<&'a CStr>,
 }
 
 /// What stays with the parent of that which a launch has made.
@@ -133,7 +143,7 @@ impl Frame {
             .map_err(cannot("make the init ready"))?;
         let cgroup = frame.supply_cgroup()?;
         frame.supply_mounts()?;
-        frame.supply_words(supplies.words);
+        frame.supply_words(supplies.given);
         let ends = Ends { ptmx, init, cgroup };
         Ok((frame, ends))
     }
@@ -285,9 +295,21 @@ impl Frame {
         Ok(())
     }
 
-    fn supply_words(&self, words: Option<[usize; 2]>) {
+    fn supply_words(&self, given: Given<'_>) {
         let shared = self.shared();
         let exec = &self.plan.exec;
+        for &(slot, word) in &self.plan.given {
+            shared.set_slot(slot, word);
+        }
+        let address = |text: &CStr| text.as_ptr().expose_provenance();
+        if let Some(hostname) = given.hostname {
+            shared.set_slot(slot::HOSTNAME, address(hostname));
+            shared.set_slot(slot::HOSTNAME_LENGTH, hostname.count_bytes());
+        }
+        if let Some(workdir) = given.workdir {
+            shared.set_slot(slot::WORKDIR, address(workdir));
+        }
+        let words = given.words;
         let [argv, envp] = words.unwrap_or_else(|| [exec.argv.address(), exec.envp.address()]);
         shared.set_slot(slot::ARGV, argv);
         shared.set_slot(slot::ENVP, envp);

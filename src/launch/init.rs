@@ -6,7 +6,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
@@ -14,7 +14,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, send, sendmsg, socketpair,
+};
 use nix::unistd::pipe2;
 
 /// The program.
@@ -24,6 +26,8 @@ const F_SEAL_EXEC: libc::c_int = 0x20;
 const NAME: &CStr = c"clonebox-init";
 
 /// The words of a report, as `src/init/report.rs` writes them.
+/// What stands for the working directory where a report has the number of a candidate.
+pub(crate) const NO_CANDIDATE: usize = u32::MAX as usize;
 const STARTED: u32 = 1;
 const FAILED: u32 = 2;
 const ENDED: u32 = 3;
@@ -65,6 +69,16 @@ pub(super) enum Start {
     Gone,
 }
 
+/// What one that stands is told.
+#[derive(Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) argv: &'a [&'a CStr],
+    pub(crate) envp: &'a [&'a CStr],
+    pub(crate) workdir: Option<&'a CStr>,
+    /// In the place of those that it has.
+    pub(crate) streams: [Option<BorrowedFd<'a>>; 3],
+}
+
 /// The parent's end of the pipe that the init reports to.
 #[derive(Debug)]
 pub(crate) struct InitReport(File);
@@ -92,16 +106,39 @@ impl InitReport {
     /// # Errors
     ///
     /// `EPIPE` if it has gone.
-    pub(super) fn tell(&self, argv: &[&CStr], envp: &[&CStr]) -> nix::Result<()> {
-        let strings = || argv.iter().chain(envp);
+    pub(super) fn tell(&self, told: &Told<'_>) -> nix::Result<()> {
+        const WORKDIR: u32 = 1 << 3;
+        let strings = || told.workdir.iter().chain(told.argv).chain(told.envp);
         let length: usize = strings().map(|one| one.count_bytes() + 1).sum();
-        let mut message = Vec::with_capacity(12 + length);
-        for number in [length, argv.len(), envp.len()] {
-            let number = u32::try_from(number).map_err(|_| Errno::E2BIG)?;
-            message.extend_from_slice(&number.to_ne_bytes());
+        let number = |number: usize| u32::try_from(number).map_err(|_| Errno::E2BIG);
+        let (mut more, mut fds) = (0, Vec::new());
+        for (stream, fd) in told.streams.iter().enumerate() {
+            if let Some(fd) = fd {
+                more |= 1 << stream;
+                fds.push(fd.as_raw_fd());
+            }
         }
-        strings().for_each(|one| message.extend_from_slice(one.to_bytes_with_nul()));
-        let mut rest = &message[..];
+        if told.workdir.is_some() {
+            more |= WORKDIR;
+        }
+        let head = [
+            number(length)?,
+            number(told.argv.len())?,
+            number(told.envp.len())?,
+            more,
+        ];
+        self.send(head.map(u32::to_ne_bytes).as_flattened())?;
+        if !fds.is_empty() {
+            let (data, rights) = ([IoSlice::new(&[0])], [ControlMessage::ScmRights(&fds)]);
+            let socket = self.0.as_raw_fd();
+            sendmsg::<()>(socket, &data, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+        }
+        let mut text = Vec::with_capacity(length);
+        strings().for_each(|one| text.extend_from_slice(one.to_bytes_with_nul()));
+        self.send(&text)
+    }
+
+    fn send(&self, mut rest: &[u8]) -> nix::Result<()> {
         while !rest.is_empty() {
             match send(self.0.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
                 Ok(done) => rest = &rest[done..],

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One launch, from the plan to a box or a reason.
 
-use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +12,7 @@ use nix::errno::Errno;
 use super::dumpable::Dumpable;
 use super::foreground::Foreground;
 use super::frame::{Ends, Frame, Supplies, monotonic_ns};
-use super::init::{InitReport, Start};
+use super::init::{InitReport, Start, Told};
 use super::outcome::{Failure, Started};
 use super::userns::{Trouble, serve, serve_unseen};
 use super::{spawner, wait};
@@ -217,13 +216,9 @@ fn await_program(
 
 /// Has a box that stands execute its program. `None` if it has ended while it stood: it is reaped, and another
 /// one may do.
-pub(crate) fn wake(
-    started: &mut Started,
-    argv: &[&CStr],
-    envp: &[&CStr],
-) -> Option<Result<(), Failure>> {
+pub(crate) fn wake(started: &mut Started, told: &Told<'_>) -> Option<Result<(), Failure>> {
     let mut report = started.init.take()?;
-    let told = report.tell(argv, envp);
+    let told = report.tell(told);
     if !matches!((told, report.start(None)), (Ok(()), Start::Started)) {
         end(&started.pidfd);
         return None;

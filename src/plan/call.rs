@@ -50,6 +50,10 @@ pub(crate) enum Value {
     Program(Box<[u8]>, Box<[u8]>),
     /// A word that is known at the launch.
     Slot(child::Slot),
+    /// A string whose address is in this slot: this one, unless the launch has another.
+    Given(child::Slot, CString),
+    /// How long that string is: the slot, and the length of this one.
+    GivenLength(child::Slot, usize),
     /// The address of such a word.
     SlotAddress(child::Slot),
     /// No address.
@@ -83,7 +87,7 @@ impl Value {
             Self::Bytes(bytes) | Self::Struct(bytes, _) | Self::Program(bytes, _) => {
                 Word(bytes.as_ptr().expose_provenance())
             }
-            Self::Slot(slot) => Slot(*slot),
+            Self::Slot(slot) | Self::Given(slot, _) | Self::GivenLength(slot, _) => Slot(*slot),
             Self::SlotAddress(slot) => SlotAddress(*slot),
             Self::Null => Word(0),
         }
@@ -114,6 +118,8 @@ impl Value {
             Self::Struct(bytes, show) => out.write_str(&show(bytes)),
             Self::Program(_, code) => write!(out, "{{len={}, filter=<filter>}}", code.len() / 8),
             Self::Slot(slot) => exec.show_slot(*slot, out),
+            Self::Given(_, text) => quote(text.as_bytes(), out),
+            Self::GivenLength(_, length) => write!(out, "{length}"),
             Self::SlotAddress(slot) => write!(out, "[{}]", slot::name(*slot)),
             Self::Null => out.write_str("NULL"),
         }
@@ -207,6 +213,15 @@ impl Call {
             expect: self.expect,
             on_error: self.on_error,
         }
+    }
+
+    /// The words that a launch puts into slots unless it has others.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (child::Slot, usize)> {
+        self.args.iter().filter_map(|arg| match arg {
+            Value::Given(slot, text) => Some((*slot, text.as_ptr().expose_provenance())),
+            Value::GivenLength(slot, length) => Some((*slot, *length)),
+            _ => None,
+        })
     }
 
     /// The call as strace(1) prints it, its result left out.

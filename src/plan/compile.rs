@@ -96,6 +96,7 @@ pub(crate) fn compile_kind(
         name: draft.name.clone(),
         clone: namespaces::clone_for_mounts(facts, draft.rootfs_origin()),
         code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
+        given: Vec::new(),
         steps,
         makes: Vec::new(),
         exec: Exec::none(),
@@ -119,6 +120,7 @@ pub(crate) fn compile_kind(
     let each = Plan {
         clone: namespaces::clone_call(&draft),
         code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
+        given: steps.iter().flat_map(|step| step.call.given()).collect(),
         steps,
         makes,
         exec,

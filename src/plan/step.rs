@@ -113,11 +113,15 @@ pub(crate) mod slot {
 
     /// The address of the gate.
     pub(crate) const GATE: Slot = Slot(48);
-    /// Mounts that the launch has made: the root filesystem, what is written over it, and, from this number
-    /// on, each that was asked for.
+    /// Mounts that the launch has made: the root filesystem, what is written over it, and, from the last
+    /// number on, each that was asked for.
     pub(crate) const LOWER: Slot = Slot(49);
     pub(crate) const UPPER: Slot = Slot(50);
-    pub(crate) const FIRST_TREE: u16 = 51;
+    /// The host name, how long it is, and the working directory.
+    pub(crate) const HOSTNAME: Slot = Slot(51);
+    pub(crate) const HOSTNAME_LENGTH: Slot = Slot(52);
+    pub(crate) const WORKDIR: Slot = Slot(53);
+    pub(crate) const FIRST_TREE: u16 = 54;
 
     /// How a slot is shown where strace(1) would print a number.
     pub(crate) fn name(slot: Slot) -> &'static str {
@@ -296,6 +300,8 @@ pub struct Plan {
     pub(crate) exec: Exec,
     /// What the child gets: the calls of `steps`, lowered.
     pub(crate) code: Vec<child::Step>,
+    /// What stands in slots unless a launch has something else.
+    pub(crate) given: Vec<(child::Slot, usize)>,
     pub(crate) terminal: Terminal,
     /// The child sends a descriptor: the other end of a terminal that it has made in a devpts of the box's
     /// own, or, if that is all that the plan is for, its mount namespace.

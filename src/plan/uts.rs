@@ -4,7 +4,7 @@
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::exec::c_string;
-use super::step::Steps;
+use super::step::{Steps, slot};
 use crate::spec::{Namespace, Origin};
 
 pub(super) fn names(draft: &Draft<'_>, steps: &mut Steps) {
@@ -18,11 +18,8 @@ pub(super) fn names(draft: &Draft<'_>, steps: &mut Steps) {
         (None, None) => (&draft.name, &Origin::Default),
     };
     let text = c_string(hostname.clone().into_bytes());
-    let length = Value::Int(text.as_bytes().len() as i64);
-    let call = Call::new(
-        "sethostname",
-        libc::SYS_sethostname,
-        [Value::Text(text), length],
-    );
+    let length = Value::GivenLength(slot::HOSTNAME_LENGTH, text.as_bytes().len());
+    let text = Value::Given(slot::HOSTNAME, text);
+    let call = Call::new("sethostname", libc::SYS_sethostname, [text, length]);
     steps.push(origin, "set the host name", call);
 }

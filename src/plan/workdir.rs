@@ -20,7 +20,8 @@ pub(super) fn enter(draft: &Draft<'_>, steps: &mut Steps) {
     if let Some(workdir) = &draft.spec.workdir {
         let path = c_string(workdir.value.as_os_str().as_bytes().to_vec());
         let shown = quoted_bare(path.as_bytes());
-        let chdir = Call::new("chdir", libc::SYS_chdir, [Value::Text(path)]);
+        let path = Value::Given(slot::WORKDIR, path);
+        let chdir = Call::new("chdir", libc::SYS_chdir, [path]);
         let getcwd = Call::new(
             "getcwd",
             libc::SYS_getcwd,

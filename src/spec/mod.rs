@@ -52,6 +52,7 @@ pub(crate) use userns::{MAX_MAPPINGS, container_of, host_of};
 pub(crate) use uts::is_name;
 pub use uts::{HOST_NAME_MAX, random_name};
 pub use validate::Violation;
+pub(crate) use validate::{host_name, working_directory};
 
 /// A box, described. [`Spec::new`] is the plain one; every field may be changed.
 #[derive(Clone, Debug)]

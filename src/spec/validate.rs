@@ -52,6 +52,29 @@ impl Violations {
 }
 
 impl Violations {
+    fn host_name(&mut self, hostname: &str, origin: &Origin) {
+        let length = hostname.len();
+        self.check(length > 0, origin, || "a host name is not empty".to_owned());
+        self.check(length <= HOST_NAME_MAX, origin, || {
+            format!("the host name has {length} bytes; the kernel takes at most {HOST_NAME_MAX}")
+        });
+        self.check(!hostname.contains('\0'), origin, || {
+            "the host name contains a NUL byte".to_owned()
+        });
+    }
+
+    fn working_directory(&mut self, path: &Path, origin: &Origin) {
+        self.check(path.is_absolute(), origin, || {
+            format!(
+                "the working directory {:?} does not begin with /",
+                path.display().to_string()
+            )
+        });
+        self.string(path.as_os_str(), origin, || {
+            "the working directory".to_owned()
+        });
+    }
+
     /// A path for the kernel: something, without NUL, not longer than it takes.
     fn path(&mut self, path: &Path, origin: &Origin, what: &str) {
         let length = path.as_os_str().len();
@@ -74,6 +97,20 @@ const PATH_MAX: usize = 4096;
 fn too_long(what: &str, length: usize) -> String {
     let most = MAX_ARG_STRLEN - 1;
     format!("{what} has {length} bytes; the kernel takes at most {most}")
+}
+
+/// What is wrong with a host name that comes by itself.
+pub(crate) fn host_name(hostname: &str, origin: &Origin) -> Vec<Violation> {
+    let mut found = Violations(Vec::new());
+    found.host_name(hostname, origin);
+    found.0
+}
+
+/// What is wrong with a working directory that comes by itself.
+pub(crate) fn working_directory(path: &Path, origin: &Origin) -> Vec<Violation> {
+    let mut found = Violations(Vec::new());
+    found.working_directory(path, origin);
+    found.0
 }
 
 pub(super) fn validate(spec: &Spec) -> Vec<Violation> {
@@ -309,16 +346,7 @@ fn names(spec: &Spec, found: &mut Violations) {
         });
     }
     if let Some(hostname) = &spec.hostname {
-        let length = hostname.value.len();
-        found.check(length > 0, &hostname.origin, || {
-            "a host name is not empty".to_owned()
-        });
-        found.check(length <= HOST_NAME_MAX, &hostname.origin, || {
-            format!("the host name has {length} bytes; the kernel takes at most {HOST_NAME_MAX}")
-        });
-        found.check(!hostname.value.contains('\0'), &hostname.origin, || {
-            "the host name contains a NUL byte".to_owned()
-        });
+        found.host_name(&hostname.value, &hostname.origin);
     }
 }
 
@@ -363,16 +391,7 @@ fn numbers(spec: &Spec, found: &mut Violations) {
         });
     }
     if let Some(workdir) = &spec.workdir {
-        let path: &Path = &workdir.value;
-        found.check(path.is_absolute(), &workdir.origin, || {
-            format!(
-                "the working directory {:?} does not begin with /",
-                path.display().to_string()
-            )
-        });
-        found.string(path.as_os_str(), &workdir.origin, || {
-            "the working directory".to_owned()
-        });
+        found.working_directory(&workdir.value, &workdir.origin);
     }
     if let Some(umask) = &spec.umask {
         found.check(umask.value <= 0o777, &umask.origin, || {

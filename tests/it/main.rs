@@ -25,6 +25,7 @@ mod hostile;
 mod init;
 mod keyring;
 mod landlock;
+mod launch;
 mod leftovers;
 mod library;
 mod limits;
@@ -83,6 +84,7 @@ fn all() -> Vec<Test> {
         init::tests(),
         keyring::tests(),
         landlock::tests(),
+        launch::tests(),
         leftovers::tests(),
         library::tests(),
         limits::tests(),

@@ -95,6 +95,11 @@ pub(crate) fn tests() -> Vec<Test> {
                 a_launch,
             ),
             test(
+                "a_launch_with_values_of_its_own_allocates_what_these_need",
+                &[Need::Box],
+                a_launch_with_values,
+            ),
+            test(
                 "a_launch_of_a_template_with_a_root_filesystem_allocates_nothing",
                 &[Need::Root],
                 a_launch_in_a_root,
@@ -186,6 +191,33 @@ fn assert_launches_allocate_nothing(command: &mut Command) {
 fn a_launch() {
     let program = Program::new();
     assert_launches_allocate_nothing(&mut Command::new(program.path()));
+}
+
+/// Streams need nothing; a host name and a working directory are a string each, which is given back.
+fn a_launch_with_values() {
+    let program = Program::new();
+    let mut command = Command::new(program.path());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let template = command.prepare().expect("a good description");
+    let launch = |strings: bool| {
+        let mut launch = template.launch();
+        launch.stdout(Stdio::null()).stderr(Stdio::null());
+        launch.current_dir("/");
+        if strings {
+            launch.hostname("one");
+        }
+        let mut child = launch.spawn().expect("the box starts");
+        assert!(child.wait().expect("it ends").success());
+    };
+    let count = shared::word();
+    launch(true);
+    for (strings, expected) in [(false, 2), (true, 4)] {
+        count.store(0, Ordering::Relaxed);
+        COUNT.store(ptr::from_ref(count).cast_mut(), Ordering::Relaxed);
+        launch(strings);
+        COUNT.store(ptr::null_mut(), Ordering::Relaxed);
+        assert_eq!(count.load(Ordering::Relaxed), expected);
+    }
 }
 
 fn a_launch_in_a_root() {
