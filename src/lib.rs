@@ -61,7 +61,7 @@ pub use spec::{
     UserNamespace, UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
     system_mounts,
 };
-pub use state::{BoxState, Claim, Entry, Log, LogReader, Registry};
+pub use state::{BoxState, Claim, Entry, Log, LogReader, PinnedTemplate, Registry, Templates};
 pub use supervise::{
     Attached, Child, Notice, Outcome, RefusedCall, StepTiming, Supervisor, Written,
 };

@@ -33,6 +33,7 @@ use crate::spec::{
     Dev, IdMapping, Login, Mount, Namespace, Origin, ParentDeath, Redirect, Rlimit, Rootfs,
     Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, system_mounts,
 };
+use crate::state::PinnedTemplate;
 use crate::supervise::Child;
 
 /// A box to be started: a program, as in [`std::process::Command`], and the walls around it.
@@ -366,7 +367,18 @@ impl Command {
     /// cannot be made.
     pub fn prepare(&self) -> Result<Template, Error> {
         let inherit = Stdio::inherit();
-        self.prepare_with(&inherit, &inherit, self.template_mounts)
+        self.prepare_with(&inherit, &inherit, self.template_mounts, None)
+    }
+
+    /// The same with the mounts of a template that somebody has created before: see [`Templates`](crate::Templates).
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare); and [`ErrorKind::State`](crate::ErrorKind::State) if those mounts are not
+    /// the ones that this command would make.
+    pub fn prepare_pinned(&self, pinned: &PinnedTemplate) -> Result<Template, Error> {
+        let inherit = Stdio::inherit();
+        self.prepare_with(&inherit, &inherit, TemplateMounts::Once, Some(pinned))
     }
 
     fn prepare_with(
@@ -374,6 +386,7 @@ impl Command {
         stdin: &Stdio,
         output: &Stdio,
         mounts: TemplateMounts,
+        pinned: Option<&PinnedTemplate>,
     ) -> Result<Template, Error> {
         let [one, two, three] = &self.stdio;
         let stdio = [(one, stdin), (two, output), (three, output)]
@@ -384,7 +397,7 @@ impl Command {
             Redirect::Inherit => Redirect::Inherit,
             Redirect::Supplied => Redirect::Supplied,
         });
-        let mut template = Template::new(spec, stdio, mounts)?;
+        let mut template = Template::new(spec, stdio, mounts, pinned)?;
         template.unmount_later = self.unmount_later;
         Ok(template)
     }
@@ -397,7 +410,7 @@ impl Command {
     /// Of every [`ErrorKind`](crate::ErrorKind). Nothing of the box is left then.
     pub fn spawn(&self) -> Result<Child, Error> {
         let inherit = Stdio::inherit();
-        self.prepare_with(&inherit, &inherit, TemplateMounts::EachLaunch)?
+        self.prepare_with(&inherit, &inherit, TemplateMounts::EachLaunch, None)?
             .spawn()
     }
 
@@ -418,7 +431,12 @@ impl Command {
     /// As [`spawn`](Self::spawn).
     pub fn output(&self) -> Result<Output, Error> {
         let child = self
-            .prepare_with(&Stdio::null(), &Stdio::piped(), TemplateMounts::EachLaunch)?
+            .prepare_with(
+                &Stdio::null(),
+                &Stdio::piped(),
+                TemplateMounts::EachLaunch,
+                None,
+            )?
             .spawn()?;
         child.wait_with_output().map_err(|error| waiting(&error))
     }
@@ -430,7 +448,7 @@ impl Command {
     /// [`ErrorKind::Spec`](crate::ErrorKind::Spec).
     pub fn explain(&self) -> Result<String, Error> {
         let inherit = Stdio::inherit();
-        let template = self.prepare_with(&inherit, &inherit, TemplateMounts::EachLaunch)?;
+        let template = self.prepare_with(&inherit, &inherit, TemplateMounts::EachLaunch, None)?;
         Ok(template.plan().to_string())
     }
 }

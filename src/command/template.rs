@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A compiled command, which can be launched any number of times.
 
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +16,7 @@ use crate::launch::{
 };
 use crate::plan::{HostFacts, Kind, Plan, TemplatePlans, Words, compile_kind};
 use crate::spec::{Setting, Spec};
+use crate::state::PinnedTemplate;
 use crate::supervise::Child;
 
 /// What of a box is made once, and shared by the launches of a [`Template`].
@@ -106,6 +107,7 @@ impl Template {
         spec: Spec,
         stdio: [Stdio; 3],
         mounts: TemplateMounts,
+        pinned: Option<&PinnedTemplate>,
     ) -> Result<Self, Error> {
         let facts = HostFacts::gather(&spec);
         let kind = Kind {
@@ -125,10 +127,27 @@ impl Template {
             init: None,
         };
         template.make_init()?;
-        if let Some(once) = compiled.once {
-            template.make_mounts(Arc::new(once))?;
+        let once = compiled.once.map(Arc::new);
+        match (pinned, once) {
+            (Some(pinned), once) => {
+                let namespace = pinned.mounts_for(once.as_deref())?;
+                template.mounts = once.map(|plan| Mounts { plan, namespace });
+            }
+            (None, Some(once)) => template.make_mounts(once)?,
+            (None, None) => {}
         }
         Ok(template)
+    }
+
+    /// The mount namespace that its launches copy.
+    pub(crate) fn namespace(&self) -> Option<BorrowedFd<'_>> {
+        self.mounts.as_ref().map(|mounts| mounts.namespace.as_fd())
+    }
+
+    /// What would make the mounts of its launches if they were made again.
+    pub(crate) fn mounts_plan_again(&self) -> Result<Option<Plan>, Error> {
+        let facts = HostFacts::gather(&self.spec);
+        Ok(compiled(&self.spec, &facts, self.kind)?.once)
     }
 
     fn make_init(&mut self) -> Result<(), Error> {
@@ -192,7 +211,7 @@ impl Template {
         } else {
             TemplateMounts::EachLaunch
         };
-        *self = Self::new(Spec::clone(&self.spec), self.stdio.clone(), mounts)?;
+        *self = Self::new(Spec::clone(&self.spec), self.stdio.clone(), mounts, None)?;
         self.unmount_later = later;
         Ok(())
     }
@@ -237,7 +256,7 @@ impl Template {
         let ends = [open(0)?, open(1)?, open(2)?];
         let supplies = Supplies {
             streams: [0, 1, 2].map(|stream: usize| ends[stream].child.as_ref().map(AsFd::as_fd)),
-            mounts: self.mounts.as_ref().map(|mounts| mounts.namespace.as_fd()),
+            mounts: self.namespace(),
             init: self.init.as_deref().map(AsFd::as_fd),
             given,
         };

@@ -15,6 +15,8 @@
 //! 4. *Never another process*: a process id is only a hint. A pidfd is opened, and only if it is that of the
 //!    very process of the record, is anything done to it: see `identity.rs`.
 //!
+//! Templates that outlive their maker are kept beside them: see `templates.rs`.
+//!
 //! Nothing here knows how a box is started, or what becomes of it.
 
 mod claim;
@@ -23,12 +25,15 @@ mod directory;
 mod entry;
 mod identity;
 mod log;
+mod pin;
 mod record;
 mod registry;
+mod templates;
 
 pub use claim::Claim;
 pub use entry::{BoxState, Entry};
 pub use log::{Log, LogReader};
 pub use registry::Registry;
+pub use templates::{PinnedTemplate, Templates};
 
 pub(crate) use identity::Identity;

@@ -42,6 +42,7 @@ mod seccomp;
 mod security;
 mod signals;
 mod template;
+mod templates;
 mod timeout;
 mod timings;
 mod trace;
@@ -101,6 +102,7 @@ fn all() -> Vec<Test> {
         security::tests(),
         signals::tests(),
         template::tests(),
+        templates::tests(),
         timeout::tests(),
         timings::tests(),
         trace::tests(),

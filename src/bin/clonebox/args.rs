@@ -67,6 +67,10 @@ pub(crate) struct Args {
     /// where what is written over it is kept
     #[argh(option)]
     pub(crate) upper: Option<String>,
+    /// the mounts of a template
+    #[argh(option)]
+    #[expect(dead_code, reason = "template.rs reads it, before the rest")]
+    pub(crate) template: Option<String>,
     /// a root that cannot be written to
     #[argh(switch)]
     pub(crate) read_only: bool,

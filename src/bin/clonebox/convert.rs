@@ -10,8 +10,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clonebox::{
-    Dev, Exec, Namespace, Origin, ParentDeath, Rootfs, Setting, Spec, Tty, UserNamespace, Writes,
-    parse_bytes, parse_env_file, system_mounts,
+    Dev, Exec, Namespace, Origin, ParentDeath, PinnedTemplate, Rootfs, Setting, Spec, Tty,
+    UserNamespace, Writes, parse_bytes, parse_env_file, system_mounts,
 };
 
 use crate::confine::confine;
@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) detach: Option<Detach>,
     /// What is kept of what a detached box writes, in bytes.
     pub(crate) log_bytes: Option<u64>,
+    /// Whose mounts the box has.
+    pub(crate) template: Option<PinnedTemplate>,
 }
 
 /// Converts what was typed. Files of variables are read, files of reports opened.
@@ -78,6 +80,7 @@ pub(crate) fn options(args: &Typed, command: Vec<OsString>) -> Result<Options, U
         report: report.map(|sink| sink.value),
         detach: detach.map(|detach| detach.value),
         log_bytes: log_size.map(|size| size.value),
+        template: None,
     })
 }
 

@@ -18,8 +18,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
 use clonebox::{
-    Claim, Command, Origin, ParentDeath, Setting, Spec, Stdio, Supervisor, Template,
-    TemplateMounts, Tty,
+    Claim, Command, Origin, ParentDeath, PinnedTemplate, Setting, Spec, Stdio, Supervisor,
+    Template, Tty,
 };
 use nix::fcntl::OFlag;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -27,7 +27,9 @@ use nix::unistd::{ForkResult, chdir, fork, pipe2, setsid};
 
 use crate::convert::Options;
 use crate::usage::UsageError;
-use crate::{EXIT_FAILED, Ended, Failure, descriptors, end, named, privileges, render, report};
+use crate::{
+    EXIT_FAILED, Ended, Failure, descriptors, end, named, prepare, privileges, render, report,
+};
 
 /// What of a log is kept, if nothing else was asked for.
 const LOG_BYTES: u64 = 2 << 20;
@@ -51,7 +53,11 @@ pub(crate) fn parse(word: &str) -> Result<Detach, &'static str> {
 }
 
 /// What a detached box is without the streams of the caller.
-pub(crate) fn template(mut spec: Spec, how: Detach) -> Result<Template, Failure> {
+pub(crate) fn template(
+    mut spec: Spec,
+    how: Detach,
+    pinned: Option<&PinnedTemplate>,
+) -> Result<Template, Failure> {
     match (spec.tty.value, how) {
         (Tty::Inherit, _) | (Tty::New, Detach::Bare) => {
             let message = format!(
@@ -81,8 +87,7 @@ pub(crate) fn template(mut spec: Spec, how: Detach) -> Result<Template, Failure>
             .stdout(output())
             .stderr(output());
     }
-    command.template_mounts(TemplateMounts::EachLaunch);
-    Ok(command.prepare()?)
+    Ok(prepare(&mut command, pinned)?)
 }
 
 /// Starts a detached box, and prints its name when its program runs.
@@ -104,7 +109,7 @@ fn bare(options: Options) -> Result<u8, Failure> {
         );
         return Err(UsageError::new(message).into());
     }
-    let template = template(options.spec, Detach::Bare)?;
+    let template = template(options.spec, Detach::Bare, options.template.as_ref())?;
     if !options.quiet {
         render::missed(template.plan().missed());
     }
@@ -171,7 +176,7 @@ fn until_end(options: Options, mut ready: File) -> Result<(Ended, Claim), Failur
     if let Some(timeout) = options.timeout {
         supervisor.timeout(timeout);
     }
-    let template = template(options.spec, Detach::Kept)?;
+    let template = template(options.spec, Detach::Kept, options.template.as_ref())?;
     if !options.quiet {
         render::missed(template.plan().missed());
     }

@@ -22,7 +22,7 @@ Box
       --init               a tiny PID 1 that forwards signals and reaps orphans
       --profile shell|build|untrusted   --config FILE   many options at once
 Files
-      --rootfs DIR|system  root filesystem            --read-only
+      --rootfs DIR|system  root filesystem   --read-only   --template NAME
       --rootfs-overlay DIR   the same; DIR stays as it is, what is written goes
       --upper DIR            with the box, or is kept here
   -v, --volume SRC:DST[:ro,...]   --ro-bind, --dev-bind, --bind-try SRC[:DST]

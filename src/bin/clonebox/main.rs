@@ -37,6 +37,7 @@ mod report;
 mod seccomp;
 mod suggest;
 mod table;
+mod template;
 mod typed;
 mod usage;
 mod words;
@@ -45,7 +46,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clonebox::{
-    Command, Enforced, Namespace, Outcome, RefusedCall, Supervisor, Template, TemplateMounts, Tty,
+    Command, Enforced, Namespace, Outcome, PinnedTemplate, RefusedCall, Supervisor, Template,
+    TemplateMounts, Tty,
 };
 
 use convert::Options;
@@ -112,7 +114,8 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
 
 /// Runs a program in a box, as the words ask for.
 fn run_box(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
-    let (options, command) = match words::read(words)? {
+    let words: Vec<OsString> = words.collect();
+    let (options, command) = match words::read(words.iter().cloned())? {
         Request::Help => return Ok(render::page(help::TEXT)),
         Request::Version => return Ok(render::page(&help::version())),
         Request::Run { command, .. } if command.is_empty() => {
@@ -120,7 +123,10 @@ fn run_box(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
         }
         Request::Run { options, command } => (options, command),
     };
-    let options = convert::options(&Typed::parse(options)?, command)?;
+    let options = match template::asked(&options) {
+        Some(name) => template::options(&name, words)?,
+        None => convert::options(&Typed::parse(options)?, command)?,
+    };
     match options.explain {
         Some(form) => explain(&options, form),
         None => supervise(options),
@@ -130,8 +136,8 @@ fn run_box(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
 fn explain(options: &Options, form: convert::Form) -> Result<u8, Failure> {
     let spec = options.spec.clone();
     let template = match options.detach {
-        Some(how) => detach::template(spec, how)?,
-        None => for_one_launch(spec)?,
+        Some(how) => detach::template(spec, how, options.template.as_ref())?,
+        None => for_one_launch(spec, options.template.as_ref())?,
     };
     Ok(match form {
         convert::Form::Text => render::page(&template.plan().to_string()),
@@ -139,12 +145,24 @@ fn explain(options: &Options, form: convert::Form) -> Result<u8, Failure> {
     })
 }
 
-/// One launch makes its mounts itself.
-fn for_one_launch(spec: clonebox::Spec) -> Result<Template, clonebox::Error> {
-    let mut command = Command::from(spec);
-    command
-        .template_mounts(TemplateMounts::EachLaunch)
-        .prepare()
+/// One launch makes its mounts itself, unless somebody has made them before.
+fn for_one_launch(
+    spec: clonebox::Spec,
+    template: Option<&PinnedTemplate>,
+) -> Result<Template, clonebox::Error> {
+    prepare(&mut Command::from(spec), template)
+}
+
+fn prepare(
+    command: &mut Command,
+    template: Option<&PinnedTemplate>,
+) -> Result<Template, clonebox::Error> {
+    match template {
+        Some(template) => command.prepare_pinned(template),
+        None => command
+            .template_mounts(TemplateMounts::EachLaunch)
+            .prepare(),
+    }
 }
 
 /// Keeps the box's end to be seen: for a caller that ignores SIGCHLD, which is inherited, the kernel waits
@@ -165,6 +183,7 @@ fn supervise(options: Options) -> Result<u8, Failure> {
         timeout,
         report,
         timings,
+        template,
         ..
     } = options;
     let mut supervisor = Supervisor::new().map_err(|error| Failure::Io("take signals", error))?;
@@ -174,7 +193,7 @@ fn supervise(options: Options) -> Result<u8, Failure> {
     if spec.tty.value == Tty::Inherit && spec.namespaces.pid.value == Namespace::Private {
         supervisor.wait_for_foreground();
     }
-    let outcome = start(spec, &supervisor, timings, quiet);
+    let outcome = start(spec, template.as_ref(), &supervisor, timings, quiet);
     // The signals stay taken until the process ends: one that comes late must not change how.
     std::mem::forget(supervisor);
     if let Some(report) = report {
@@ -199,12 +218,13 @@ struct Ended {
 
 fn start(
     spec: clonebox::Spec,
+    pinned: Option<&PinnedTemplate>,
     supervisor: &Supervisor,
     timings: Option<Sink>,
     quiet: bool,
 ) -> Result<Ended, Failure> {
     let named = spec.name.is_some();
-    let template = for_one_launch(spec)?;
+    let template = for_one_launch(spec, pinned)?;
     if !quiet {
         render::missed(template.plan().missed());
     }

@@ -24,6 +24,7 @@ mod rm;
 mod run;
 mod stats;
 mod stop;
+mod template;
 mod unpause;
 mod update;
 mod wait;
@@ -72,6 +73,7 @@ pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(inspect),
     subcommand!(diff),
     subcommand!(config),
+    subcommand!(template),
     subcommand!(doctor),
     subcommand!(completion),
     subcommand!(help),

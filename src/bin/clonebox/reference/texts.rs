@@ -108,6 +108,11 @@ pub(super) const ALL: &[Text] = &[
         "With --rootfs-overlay: keeps what the box writes in DIR, where the next box finds it.",
     ),
     text(
+        "--template",
+        "NAME",
+        "Starts a box of the template that clonebox template create has made: its options come before those given here, and its mounts are there already. What is given here may be anything but other mounts.",
+    ),
+    text(
         "--read-only",
         "",
         "Makes the root filesystem read-only. Mounts in it are as they say themselves.",
