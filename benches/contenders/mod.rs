@@ -2,7 +2,7 @@
 //! The commands that are compared: how each is called for a box like clonebox's, and how those that
 //! are not installed anywhere are built.
 
-mod oci;
+pub(crate) mod oci;
 
 use std::env;
 use std::io;
@@ -18,7 +18,7 @@ use crate::support::host::{Fact, said};
 pub(crate) const CLONEBOX: &str = env!("CARGO_BIN_EXE_clonebox");
 
 /// What clonebox keeps, in bwrap's words.
-const KEPT: [&str; 11] = [
+pub(crate) const KEPT: [&str; 11] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_FOWNER",
@@ -39,13 +39,13 @@ pub(crate) struct Contender {
     pub(crate) slow: bool,
     /// What it was built with.
     pub(crate) fact: Option<Fact>,
-    command: Command,
+    pub(crate) command: Command,
     /// The name of a runtime's next container, which is its last word.
     container: Option<oci::Names>,
 }
 
 impl Contender {
-    fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
         let mut command = Command::new(program.into());
         command
             .env_clear()
@@ -61,12 +61,20 @@ impl Contender {
         }
     }
 
-    fn args<I: IntoIterator>(mut self, args: I) -> Self
+    pub(crate) fn args<I: IntoIterator>(mut self, args: I) -> Self
     where
         I::Item: AsRef<std::ffi::OsStr>,
     {
         self.command.args(args);
         self
+    }
+
+    /// The next run of it, which is not yet started.
+    pub(crate) fn next(&mut self) -> Command {
+        match &mut self.container {
+            Some(names) => names.command(&self.command),
+            None => oci::copy(&self.command),
+        }
     }
 
     /// Whether its box has a root filesystem.
@@ -78,14 +86,12 @@ impl Contender {
 
     /// Runs it to its end.
     pub(crate) fn run(&mut self) -> io::Result<Duration> {
-        let mut named;
-        let command = match &mut self.container {
-            Some(names) => {
-                named = names.command(&self.command);
-                &mut named
-            }
-            None => &mut self.command,
-        };
+        self.run_as(Stdio::inherit())
+    }
+
+    fn run_as(&mut self, stderr: Stdio) -> io::Result<Duration> {
+        let mut command = self.next();
+        command.stderr(stderr);
         let began = Instant::now();
         let status = command.spawn()?.wait()?;
         let time = began.elapsed();
@@ -139,11 +145,9 @@ pub(crate) fn all(exit: &Path, dir: &Path) -> Result<(Vec<Contender>, Vec<Missin
 }
 
 impl Contender {
-    fn try_once(&mut self) -> std::result::Result<(), String> {
-        self.command.stderr(Stdio::null());
-        let result = self.run().map(drop).map_err(|error| error.to_string());
-        self.command.stderr(Stdio::inherit());
-        result
+    pub(crate) fn try_once(&mut self) -> std::result::Result<(), String> {
+        let run = self.run_as(Stdio::null()).map(drop);
+        run.map_err(|error| error.to_string())
     }
 }
 

@@ -73,30 +73,31 @@ const RESOURCES: &str =
     r#""resources": { "memory": { "limit": 67108864 }, "pids": { "limit": 64 } },"#;
 
 /// Memory and processes.
-pub(super) const LIMITS: [&str; 4] = ["--memory", "64m", "--pids-limit", "64"];
+pub(crate) const LIMITS: [&str; 4] = ["--memory", "64m", "--pids-limit", "64"];
 
 /// Names that no container has had: `run` refuses one that is known.
-pub(super) struct Names(u32);
+pub(crate) struct Names(u32);
 
 impl Names {
     /// The command with a new name as its last word.
-    pub(super) fn command(&mut self, command: &Command) -> Command {
+    pub(crate) fn command(&mut self, command: &Command) -> Command {
         self.0 += 1;
-        let mut named = Command::new(command.get_program());
-        named
-            .args(command.get_args())
-            .arg(format!("clonebox-bench-{}-{}", std::process::id(), self.0))
-            .env_clear()
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        let mut named = copy(command);
+        named.arg(format!("clonebox-bench-{}-{}", std::process::id(), self.0));
         named
     }
+}
+
+/// The same command once more.
+pub(crate) fn copy(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    let envs = command.get_envs();
+    copy.args(command.get_args())
+        .env_clear()
+        .envs(envs.filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    copy
 }
 
 /// A bundle with a root filesystem that has the program at `/exit`.
@@ -114,11 +115,11 @@ fn bundle(dir: &Path, name: &str, exit: &Path, config: &str) -> Result<PathBuf> 
 }
 
 /// The root filesystem of the bundle that has all mounts.
-pub(super) fn rootfs(dir: &Path) -> PathBuf {
+pub(crate) fn rootfs(dir: &Path) -> PathBuf {
     dir.join("root").join("rootfs")
 }
 
-pub(super) fn all(exit: &Path, dir: &Path) -> Result<Vec<Contender>> {
+pub(crate) fn all(exit: &Path, dir: &Path) -> Result<Vec<Contender>> {
     let root = ROOT_CONFIG.replace("LIMITS", "");
     let limits = ROOT_CONFIG.replace("LIMITS", RESOURCES);
     let mut contenders = Vec::new();

@@ -66,6 +66,11 @@ impl Worker {
 
     /// Has these ways measured, one after the other: microseconds.
     pub(crate) fn ask(&mut self, names: &[&str]) -> Result<Vec<f64>> {
+        self.ask_for(names, 1)
+    }
+
+    /// The same with so many numbers for each of them.
+    pub(crate) fn ask_for(&mut self, names: &[&str], each: usize) -> Result<Vec<f64>> {
         let began = Instant::now();
         writeln!(self.questions, "{}", names.join(" "))?;
         let mut line = String::new();
@@ -75,7 +80,7 @@ impl Worker {
             .split_whitespace()
             .map(str::parse)
             .collect::<std::result::Result<_, _>>()?;
-        if times.len() != names.len() {
+        if times.len() != names.len() * each {
             return Err(format!("the worker with {} has failed", self.load).into());
         }
         Ok(times)
