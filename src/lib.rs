@@ -55,11 +55,11 @@ pub use spec::{
     Access, Arch, Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev,
     DeviceLimit, Env, EnvFileError, Exec, HOST_NAME_MAX, IdMapping, IdMappingParseError, Landlock,
     LimitParseError, Limits, Login, MAX_ARG_STRLEN, Masks, Mount, MountKind, MountParseError,
-    Namespace, Namespaces, Origin, ParentDeath, PathRule, Propagation, Rate, Redirect, Resource,
-    Rlimit, RlimitParseError, Rootfs, Seccomp, SeccompError, SeccompFilter, SeccompProfile,
-    SeccompProgram, Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User,
-    UserNamespace, UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name,
-    system_mounts,
+    Namespace, Namespaces, Network, NetworkNamespace, Origin, ParentDeath, PathRule, Port,
+    PortParseError, Propagation, Protocol, Rate, Redirect, Resource, Rlimit, RlimitParseError,
+    Rootfs, Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram, Selection,
+    Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
+    UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name, system_mounts,
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, PinnedTemplate, Registry, Templates};
 pub use supervise::{

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clonebox::{
     Access, BothIds, CapabilitySet, CgroupFacts, HostFacts, IdFacts, IdRange, Mount, MountFacts,
-    Namespace, Origin, ParentDeath, PathFacts, PathRule, Plan, Redirect, Rootfs, Setting, Spec,
-    TimeOffset, Tty, User, UserNamespace, Writes, compile,
+    Namespace, Network, Origin, ParentDeath, PathFacts, PathRule, Plan, Redirect, Rootfs, Setting,
+    Spec, TimeOffset, Tty, User, UserNamespace, Writes, compile,
 };
 
 /// A plain root on a current kernel, not at a terminal.
@@ -31,6 +31,7 @@ fn root() -> HostFacts {
         devices: vec![c"/dev/null"],
         cgroups: CgroupFacts::default(),
         paths: PathFacts::default(),
+        pasta: None,
         ids: IdFacts::default(),
     }
 }
@@ -223,6 +224,35 @@ fn a_box_that_survives_is_tied_to_its_parent_while_it_waits() {
         .iter()
         .filter(|call| *call == "prctl(PR_SET_PDEATHSIG, SIGKILL)");
     assert_eq!(armed.count(), 1);
+}
+
+#[test]
+fn a_child_waits_for_pasta_after_its_maps_and_is_tied_to_its_parent_until_then() {
+    let with_pasta = |facts| HostFacts {
+        pasta: Some("/usr/bin/pasta".into()),
+        ..facts
+    };
+    let mut spec = with_userns(UserNamespace::Auto);
+    spec.namespaces.net = asked(Network::Pasta);
+    spec.parent_death = asked(ParentDeath::Survive);
+    let second = "futex(<gate>, FUTEX_WAIT, 1, NULL)";
+    let theirs = calls(&spec, &with_pasta(with_ids(root(), None)));
+    assert_order(&theirs, "prctl(PR_SET_PDEATHSIG, SIGKILL)", "ppoll");
+    assert_order(&theirs, "ppoll", WAIT);
+    assert_order(&theirs, WAIT, "ioctl(<fd>, SIOCSIFFLAGS");
+    assert_order(&theirs, "ioctl(<fd>, SIOCSIFFLAGS", second);
+    assert_order(&theirs, second, "prctl(PR_SET_PDEATHSIG, 0)");
+    assert_order(&theirs, "prctl(PR_SET_PDEATHSIG, 0)", "mount(NULL, \"/\"");
+    // A child that writes its maps itself waits once.
+    let own = calls(&spec, &with_pasta(user()));
+    assert_order(&own, "write(<fd>, \"0 1000 1\\n\"", WAIT);
+    assert_order(&own, WAIT, "prctl(PR_SET_PDEATHSIG, 0)");
+    assert!(!own.iter().any(|call| call == second), "{own:#?}");
+    let missing = compile(&spec, &user()).expect_err("there is no pasta");
+    assert_eq!(
+        missing[0].to_string(),
+        "test: there is no pasta in PATH: apt install passt"
+    );
 }
 
 #[test]
@@ -566,7 +596,7 @@ fn namespaces_of_the_host_need_no_calls() {
 #[test]
 fn the_clone_names_who_asked_for_each_namespace() {
     let mut spec = named();
-    spec.namespaces.net = asked(Namespace::Private);
+    spec.namespaces.net = asked(Namespace::Private.into());
     spec.namespaces.user = asked(UserNamespace::Auto);
     spec.namespaces.time = Some(asked(TimeOffset {
         monotonic_s: 1,

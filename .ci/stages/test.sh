@@ -3,6 +3,11 @@
 has=root,box,userns,ptmx,seccomp,unfiltered,clone3,rustc,sources,examples
 
 require_root
+if ! need pasta passt; then
+  skipped 'pasta is not here and cannot be installed'
+elif as_root pasta --config-net --runas 0:0 -- true >/dev/null 2>&1; then
+  has+=,pasta
+fi # otherwise there is no /dev/net/tun, or no network to connect
 for tool in strace sudo; do
   if need $tool; then has+=,$tool; else skipped "$tool is not here and cannot be installed"; fi
 done

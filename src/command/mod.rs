@@ -30,8 +30,8 @@ pub use template::{Template, TemplateMounts};
 
 use crate::error::Error;
 use crate::spec::{
-    Dev, IdMapping, Login, Mount, Namespace, Origin, ParentDeath, Redirect, Rlimit, Rootfs,
-    Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, system_mounts,
+    Dev, IdMapping, Login, Mount, Namespace, Network, Origin, ParentDeath, Port, Redirect, Rlimit,
+    Rootfs, Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, system_mounts,
 };
 use crate::state::PinnedTemplate;
 use crate::supervise::Child;
@@ -164,9 +164,15 @@ impl Command {
         self
     }
 
-    /// Chooses the network namespace.
-    pub fn net(&mut self, namespace: Namespace) -> &mut Self {
-        self.spec.namespaces.net = setting!("net", namespace);
+    /// Chooses the network.
+    pub fn net(&mut self, network: impl Into<Network>) -> &mut Self {
+        self.spec.namespaces.net = setting!("net", network.into());
+        self
+    }
+
+    /// Opens a port of the host that leads to one of the box, with [`Network::Pasta`].
+    pub fn port(&mut self, port: Port) -> &mut Self {
+        self.spec.ports.push(setting!("port", port));
         self
     }
 

@@ -8,18 +8,20 @@ use std::path::{Path, PathBuf};
 use super::{Finding, Health};
 use crate::command::Command;
 use crate::error::{Error, ErrorKind};
+use crate::host;
 use crate::spec::{
-    Cpus, Namespace, Origin, Rootfs, Setting, Spec, TimeOffset, Tty, UserNamespace, Writes,
+    Cpus, Namespace, Network, Origin, Rootfs, Setting, Spec, TimeOffset, Tty, UserNamespace, Writes,
 };
 
 const TOPIC: &str = "boxes";
 pub(super) const PLAIN: &str = "plain box";
+const PASTA: &str = "pasta network";
 const NOWHERE: &str = "/dev/null/none";
 
 /// A kind of box: its name, and how it differs from the plain one.
 type Kind = (&'static str, fn(&mut Spec, &Path));
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     (PLAIN, |_, _| {}),
     ("user namespace", |spec, _| {
         spec.namespaces.user = asked(UserNamespace::Auto);
@@ -27,7 +29,10 @@ const KINDS: [Kind; 12] = [
     ("init", |spec, _| spec.init = Some(origin())),
     ("terminal", |spec, _| spec.tty = asked(Tty::New)),
     ("network namespace", |spec, _| {
-        spec.namespaces.net = asked(Namespace::Private);
+        spec.namespaces.net = asked(Namespace::Private.into());
+    }),
+    (PASTA, |spec, _| {
+        spec.namespaces.net = asked(Network::Pasta);
     }),
     ("ipc namespace", |spec, _| {
         spec.namespaces.ipc = asked(Namespace::Private);
@@ -81,6 +86,10 @@ pub(super) fn examine() -> Vec<Finding> {
         let finding = match (&spec.rootfs, &root) {
             (Some(_), Err(reason)) => {
                 Finding::ok(TOPIC, name, format!("not tried: {reason}")).with(Health::Limited, None)
+            }
+            _ if name == PASTA && host::find_program("pasta").is_none() => {
+                let fix = Some("apt install passt".to_owned());
+                Finding::ok(TOPIC, name, "there is no pasta in PATH").with(Health::Missing, fix)
             }
             _ => finding(name, try_box(spec)),
         };

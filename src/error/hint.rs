@@ -21,6 +21,7 @@ use crate::spec::{Access, Spec, capability_name};
 const CAP_SETPCAP: u8 = 8;
 const CAP_SETGID: u8 = 6;
 const CAP_SETUID: u8 = 7;
+const CAP_SYS_PTRACE: u8 = 19;
 const CAP_SYS_NICE: u8 = 23;
 const CAP_SYS_RESOURCE: u8 = 24;
 const CAP_SYS_TIME: u8 = 25;
@@ -35,10 +36,28 @@ pub(super) fn parent(action: &str, errno: Errno) -> Option<String> {
         {
             Some("nothing may be executed from memory here: sysctl vm.memfd_noexec=1".to_owned())
         }
+        ("open the box's network namespace", Errno::EACCES) if lacks(CAP_SYS_PTRACE) => Some(
+            "this process has no CAP_SYS_PTRACE, which root needs to look into a box that it starts"
+                .to_owned(),
+        ),
         (_, Errno::EMFILE) => {
             Some("this process has too many open files: raise ulimit -n".to_owned())
         }
         _ => None,
+    }
+}
+
+/// Why pasta(1) cannot connect a network.
+pub(super) fn pasta() -> Option<String> {
+    const DEVICE: &str = "/dev/net/tun";
+    let opened = fs::OpenOptions::new().read(true).write(true).open(DEVICE);
+    let error = opened.err()?;
+    match error.raw_os_error().map(Errno::from_raw)? {
+        Errno::ENOENT => Some(format!("there is no {DEVICE} here: modprobe tun")),
+        Errno::EACCES => Some(format!(
+            "this user may not open {DEVICE}: chmod 666 {DEVICE}"
+        )),
+        errno => Some(format!("{DEVICE} cannot be opened here: {}", errno.desc())),
     }
 }
 

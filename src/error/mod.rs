@@ -181,6 +181,7 @@ impl Error {
         } = failed;
         let hint = match (&cause, &maps) {
             (Cause::Errno(errno), Some(path)) => hint::idmap(*errno, path),
+            (Cause::Words(_), None) if call.starts_with("pasta ") => hint::pasta(),
             _ => None,
         };
         let mut error = match cause {

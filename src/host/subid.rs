@@ -36,7 +36,7 @@ pub(crate) fn user_name(uid: u32) -> Option<String> {
 
 /// Where a helper such as newuidmap(1) is; why it can do nothing for an ordinary user, if it cannot.
 pub(crate) fn helper(name: &str) -> Result<PathBuf, String> {
-    let Some(path) = find(name) else {
+    let Some(path) = super::find_program(name) else {
         return Err(format!("there is no {name} in PATH"));
     };
     let set_user_id = path
@@ -59,13 +59,6 @@ pub(crate) fn helper(name: &str) -> Result<PathBuf, String> {
         ));
     }
     Ok(path)
-}
-
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file())
 }
 
 fn has_file_capabilities(path: &Path) -> bool {

@@ -6,17 +6,14 @@
 //! parent has made, in hexadecimal. If the terminal has other flags, somebody else has taken care of it.
 
 use crate::Args;
-use crate::kernel::{IOCTL, PPOLL, PRCTL, block_signals, call, exit};
+use crate::kernel::{IOCTL, POLLIN, PPOLL, PR_SET_DUMPABLE, PRCTL, block_signals, call, exit};
 
 /// `TCGETS` and `TCSETS` in `asm-generic/ioctls.h`, the same on both architectures.
 const TCGETS: usize = 0x5401;
 const TCSETS: usize = 0x5402;
-/// `linux/prctl.h`.
-const PR_SET_DUMPABLE: usize = 4;
 /// Bytes of the kernel's `struct termios` (`asm-generic/termbits.h`): four words, the line
 /// discipline, 19 control characters.
 const LENGTH: usize = 36;
-const POLLIN: u64 = 1;
 
 pub(crate) fn run(args: &Args) -> ! {
     // It has as few capabilities as a box: one that sees it must not trace it, nor look at its root.

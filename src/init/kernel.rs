@@ -25,6 +25,8 @@ mod number {
     pub(crate) const PRCTL: usize = 157;
     pub(crate) const PPOLL: usize = 271;
     pub(crate) const DUP3: usize = 292;
+    pub(crate) const CLONE: usize = 56;
+    pub(crate) const CLOSE: usize = 3;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -49,9 +51,18 @@ mod number {
     pub(crate) const PRCTL: usize = 167;
     pub(crate) const PPOLL: usize = 73;
     pub(crate) const DUP3: usize = 24;
+    pub(crate) const CLONE: usize = 220;
+    pub(crate) const CLOSE: usize = 57;
 }
 
 pub(crate) use number::*;
+
+/// The same on all architectures.
+pub(crate) const PIDFD_OPEN: usize = 434;
+pub(crate) const PIDFD_SEND_SIGNAL: usize = 424;
+pub(crate) const POLLIN: u64 = 1;
+/// `linux/prctl.h`.
+pub(crate) const PR_SET_DUMPABLE: usize = 4;
 
 /// Of fcntl(2).
 pub(crate) const F_SETFD: usize = 2;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A program of a few KiB that clonebox executes from memory, in one of four roles, which `argv[0]`
+//! A program of a few KiB that clonebox executes from memory, in one of five roles, which `argv[0]`
 //! names: `init`, PID 1 of a box; `exec`, which executes the program of a box with a root filesystem;
-//! `stand`, which waits for what to execute; or `guard`, which gives a terminal its settings back.
+//! `stand`, which waits for what to execute; `guard`, which gives a terminal its settings back; or `tie`, which
+//! ends another program with a box.
 //!
 //! It is no part of the library's crate: `build.rs` compiles it and embeds it. It has neither std nor
 //! libc, and makes its system calls through clonebox-child.
@@ -16,6 +17,7 @@ mod init;
 mod kernel;
 mod report;
 mod stand;
+mod tie;
 
 use core::ffi::CStr;
 
@@ -75,6 +77,7 @@ extern "C" fn start(stack: *const usize) -> ! {
         b"exec" => exec::run(&args),
         b"stand" => stand::run(&args),
         b"guard" => guard::run(&args),
+        b"tie" => tie::run(&args),
         _ => kernel::exit(125),
     }
 }

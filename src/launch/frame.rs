@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::pty::Winsize;
 
+use super::gate::Gate;
 use super::handover::Handover;
 use super::idmap;
 use super::init::InitReport;
@@ -23,7 +24,7 @@ use super::{spawner, wait};
 use crate::cgroup::Cgroup;
 use crate::pidfd::{self, kill, wait_for};
 use crate::plan::slot::Door;
-use crate::plan::{ForUserns, Plan, Role, Terminal, Writer, slot};
+use crate::plan::{Plan, Role, Terminal, slot};
 use crate::spec::ParentDeath;
 
 /// How long a child that was killed may take to be gone: it may be in a call that no signal ends.
@@ -84,8 +85,8 @@ struct Kept {
 }
 
 /// As many as a launch has at most without those mounts: streams, a terminal, the listener's way, the parent's, two of
-/// our program, the mounts of a template, cgroups.
-const KEPT: usize = 3 + 1 + 1 + 1 + 3 + slot::CGROUPS.len() + 1;
+/// our program, the mounts of a template, a network, cgroups.
+const KEPT: usize = 3 + 1 + 1 + 1 + 3 + 1 + slot::CGROUPS.len() + 1;
 
 impl Kept {
     fn push(&mut self, fd: OwnedFd) {
@@ -125,6 +126,11 @@ impl Frame {
             frame
                 .lend(slot::NAMESPACE, mounts)
                 .map_err(cannot("pass the template's mounts"))?;
+        }
+        if let Some(network) = frame.plan.network.clone() {
+            frame
+                .lend(slot::NETWORK, network.as_fd())
+                .map_err(cannot("pass the network namespace"))?;
         }
         for (slot, fd) in slot::STDIO.into_iter().zip(supplies.streams) {
             frame
@@ -283,11 +289,11 @@ impl Frame {
 
     fn supply_mounts(&mut self) -> Result<(), Failure> {
         let plan = Arc::clone(&self.plan);
+        let gate = self.shared().gate.as_ptr().expose_provenance();
+        self.shared().set_slot(slot::GATE, gate);
         let Some(userns) = &plan.userns else {
             return Ok(());
         };
-        let gate = self.shared().gate.as_ptr().expose_provenance();
-        self.shared().set_slot(slot::GATE, gate);
         for (slot, mount) in idmap::make(userns)? {
             self.supply(slot, mount)
                 .map_err(|errno| Failure::Parent("keep a mount", errno))?;
@@ -348,9 +354,8 @@ impl Frame {
     }
 
     /// What is to be done for a child that waits at the gate, if it does.
-    pub(super) fn gate(&self) -> Option<&ForUserns> {
-        let userns = self.plan.userns.as_ref();
-        userns.filter(|userns| userns.writer != Writer::Child)
+    pub(super) fn gate(&self) -> Option<Gate<'_>> {
+        Gate::of(&self.plan)
     }
 
     /// Ends a child whose time is up.

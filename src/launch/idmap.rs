@@ -183,5 +183,5 @@ fn open_namespace(pidfd: &OwnedFd, maps: &Maps, tree: &Tree) -> Result<OwnedFd, 
     process
         .write_maps(maps)
         .map_err(|(action, call, errno)| failed(tree, action.to_owned(), call, errno))?;
-    process.user_namespace().map_err(cannot)
+    process.namespace("user").map_err(cannot)
 }

@@ -8,6 +8,7 @@
 //! clone(CLONE_VM) ───────────────────────▶ step 1, step 2, …
 //! unblock                                  a step fails: report {step, errno}, exit
 //! user and group maps, if they are several ─▶ gate: the child goes on
+//! pasta, if it connects the network ──────▶ gate: the child goes on
 //! futex wait, until the deadline  ◀─────── execve or exit: the kernel clears `running`
 //! report? ── yes ─▶ reap, error
 //!         ── no ──▶ started
@@ -17,13 +18,16 @@ mod cgroups;
 mod dumpable;
 mod foreground;
 mod frame;
+mod gate;
 mod handover;
 mod idmap;
 mod init;
 mod landlock;
 mod memory;
 mod mounts;
+mod network;
 mod outcome;
+mod pasta;
 mod paths;
 pub(crate) mod probe;
 mod pty;

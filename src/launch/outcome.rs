@@ -22,6 +22,8 @@ pub(crate) struct Started {
     /// The listener of a seccomp filter that is traced.
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) init: Option<InitReport>,
+    /// Its end of file says that pasta has ended.
+    pub(crate) network: Option<OwnedFd>,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) timings: Option<Timings>,
     pub(crate) at: Instant,

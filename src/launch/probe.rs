@@ -12,8 +12,9 @@ use nix::unistd;
 
 pub(crate) use super::paths::{mount_setattr, openat2};
 use super::{cgroups, landlock, paths, subids, users};
+use crate::host;
 use crate::plan::HostFacts;
-use crate::spec::{CapabilitySet, Namespace, Redirect, Spec, Tty};
+use crate::spec::{CapabilitySet, Namespace, Network, Redirect, Spec, Tty};
 use crate::streams::{STDERR, STDIN, STDOUT};
 
 const CAP_SETPCAP: u8 = 8;
@@ -72,6 +73,10 @@ impl HostFacts {
             devices: landlock::devices(spec),
             cgroups: cgroups::gather(spec),
             paths: paths::gather(spec),
+            pasta: match spec.namespaces.net.value {
+                Network::Pasta => host::find_program("pasta"),
+                _ => None,
+            },
             ids: subids::gather(spec),
         }
     }

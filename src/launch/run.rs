@@ -12,12 +12,12 @@ use nix::errno::Errno;
 use super::dumpable::Dumpable;
 use super::foreground::Foreground;
 use super::frame::{Ends, Frame, Supplies, monotonic_ns};
+use super::gate::{Gate, Network, Trouble};
 use super::init::{InitReport, Start, Told};
 use super::outcome::{Failure, Started};
-use super::userns::{Trouble, serve, serve_unseen};
 use super::{spawner, wait};
 use crate::pidfd::{WaitStatus, kill, wait_for};
-use crate::plan::{ForUserns, Plan, Role, Terminal};
+use crate::plan::{Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
 /// Runs a plan.
@@ -40,13 +40,17 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
     // SAFETY: the clone has succeeded, so the kernel has put a new descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(frame.shared().pidfd.load(Ordering::Relaxed)) };
 
-    if let Err(Trouble::Failed(failure)) = gate.unwrap_or_else(|| match frame.gate() {
-        Some(userns) => serve(userns, frame.shared(), deadline),
-        None => Ok(()),
+    let network = match gate.unwrap_or_else(|| match frame.gate() {
+        Some(gate) => gate.serve(frame.shared(), deadline),
+        None => Ok(None),
     }) {
-        frame.end(&pidfd);
-        return Err(failure);
-    }
+        Ok(network) => network,
+        Err(Trouble::Failed(failure)) => {
+            frame.end(&pidfd);
+            return Err(failure);
+        }
+        Err(Trouble::Other) => None,
+    };
     if late || !wait::until_left(&frame.shared().running, deadline) {
         return Err(frame.give_up(&pidfd));
     }
@@ -90,6 +94,7 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
         ptmx,
         listener,
         init,
+        network,
         cgroup,
         timings,
         at: Instant::now(),
@@ -102,7 +107,7 @@ struct Cloned {
     /// The deadline has passed meanwhile.
     late: bool,
     /// What has come of the gate, if it has been served meanwhile.
-    gate: Option<Result<(), Trouble>>,
+    gate: Option<Result<Network, Trouble>>,
 }
 
 impl Cloned {
@@ -121,8 +126,8 @@ fn clone(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
     let vfork = frame.plan.clone.flags & libc::CLONE_VFORK as u64 != 0;
     let outlive = frame.plan.parent_death == ParentDeath::Kill && !spawner::is_main_thread();
     let here = !outlive && (!vfork || deadline.is_none());
-    if let Some(userns) = frame.gate().filter(|_| vfork) {
-        return clone_with_porter(frame, userns, here, deadline);
+    if let Some(gate) = frame.gate().filter(|_| vfork) {
+        return clone_with_porter(frame, gate, here, deadline);
     }
     if here {
         return frame.clone_child().map(Cloned::running);
@@ -134,7 +139,7 @@ fn clone(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
 /// left: a thread of its own serves the gate.
 fn clone_with_porter(
     frame: &Frame,
-    userns: &ForUserns,
+    gate: Gate<'_>,
     here: bool,
     deadline: Option<Instant>,
 ) -> Result<Cloned, Errno> {
@@ -143,7 +148,7 @@ fn clone_with_porter(
     thread::scope(|scope| {
         let porter = thread::Builder::new()
             .name("clonebox-gate".to_owned())
-            .spawn_scoped(scope, || serve_unseen(userns, shared, &over, deadline))
+            .spawn_scoped(scope, || gate.serve_unseen(shared, &over, deadline))
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
         let cloned = if here {
             frame.clone_child().map(Cloned::running)

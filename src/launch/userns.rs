@@ -4,22 +4,20 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clonebox_child::Shared;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
+use super::gate::Trouble;
 use super::outcome::{Cause, FailedCall, Failure};
-use super::signals::AllBlocked;
 use crate::host::subid;
-use crate::pidfd::{has_ended as is_gone, kill};
+use crate::pidfd::has_ended as is_gone;
 use crate::plan::{ForUserns, Maps, Writer, map_lines};
 use crate::spec::IdMapping;
 
@@ -27,13 +25,6 @@ use crate::spec::IdMapping;
 const LOOK_EVERY: Duration = Duration::from_micros(200);
 /// Bytes of what a helper says that are passed on.
 const MOST_WORDS: u64 = 4096;
-
-/// Why the maps are not written.
-pub(super) enum Trouble {
-    /// The child is gone, or the time is up: somebody else says why.
-    Other,
-    Failed(Failure),
-}
 
 /// The directory of a process in /proc.
 pub(super) struct Process(OwnedFd);
@@ -45,10 +36,10 @@ impl Process {
         open(Path::new(&format!("/proc/{pid}")), flags, Mode::empty()).map(Self)
     }
 
-    /// Its user namespace.
-    pub(super) fn user_namespace(&self) -> nix::Result<OwnedFd> {
+    /// Its namespace of a kind: the name of a file in /proc/PID/ns.
+    pub(super) fn namespace(&self, kind: &str) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        openat(&self.0, "ns/user", flags, Mode::empty())
+        openat(&self.0, format!("ns/{kind}").as_str(), flags, Mode::empty())
     }
 
     /// Writes both maps, each in one call, as the kernel wants it.
@@ -67,7 +58,7 @@ impl Process {
         Ok(())
     }
 
-    fn is_mapped(&self, name: &str) -> bool {
+    pub(super) fn is_mapped(&self, name: &str) -> bool {
         let mut text = String::new();
         let file = openat(
             &self.0,
@@ -90,68 +81,18 @@ fn call(directory: &str, name: &str, text: &str) -> String {
     format!("write(\"{directory}/{name}\", {shown:?}{more}, {length})")
 }
 
-fn errno_of(error: std::io::Error) -> Errno {
+pub(super) fn errno_of(error: std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
-/// Serves the gate: writes the maps of the child that waits there, and opens it. Of a child that is gone
-/// the report says why, not what could not be done for it.
-pub(super) fn serve(
+/// Writes the maps of a child that waits for them.
+pub(super) fn write(
     plan: &ForUserns,
-    shared: &Shared,
-    deadline: Option<Instant>,
-) -> Result<(), Trouble> {
-    // SAFETY: the kernel has put it there before the child runs; it is closed when the launch ends.
-    let pidfd = unsafe { BorrowedFd::borrow_raw(shared.pidfd.load(Ordering::Acquire)) };
-    write(plan, pidfd, deadline).map_err(|trouble| {
-        if is_gone(&pidfd) {
-            Trouble::Other
-        } else {
-            trouble
-        }
-    })?;
-    open_gate(&shared.gate);
-    Ok(())
-}
-
-/// The same for a child of a clone that has not returned, until it has. One that cannot be let through is
-/// ended: nobody else could.
-pub(super) fn serve_unseen(
-    plan: &ForUserns,
-    shared: &Shared,
-    over: &AtomicBool,
-    deadline: Option<Instant>,
-) -> Result<(), Trouble> {
-    /// How often it is looked for. Our own choice: a clone takes some hundred microseconds.
-    const LOOK_EVERY: Duration = Duration::from_micros(20);
-    let _blocked = AllBlocked::new();
-    // The kernel writes the number of the descriptor before there is one.
-    while pid_of(shared.pidfd.load(Ordering::Acquire)).is_none() {
-        if over.load(Ordering::Relaxed) {
-            return Err(Trouble::Other);
-        }
-        thread::sleep(LOOK_EVERY);
-    }
-    let served = serve(plan, shared, deadline);
-    if served.is_err() {
-        // SAFETY: as for `serve`.
-        let pidfd = unsafe { BorrowedFd::borrow_raw(shared.pidfd.load(Ordering::Acquire)) };
-        let _ = kill(pidfd, libc::SIGKILL);
-    }
-    served
-}
-
-fn write(
-    plan: &ForUserns,
+    process: &Process,
+    pid: u32,
     pidfd: BorrowedFd<'_>,
     deadline: Option<Instant>,
 ) -> Result<(), Trouble> {
-    let pid = pid_of(pidfd.as_raw_fd()).ok_or_else(|| not_in_proc(Errno::ESRCH))?;
-    let process = Process::open(pid).map_err(not_in_proc)?;
-    // It is the one of this number as long as its pidfd says that it lives.
-    if is_gone(&pidfd) {
-        return Err(Trouble::Other);
-    }
     match plan.writer {
         Writer::Child => return Ok(()),
         Writer::Parent => process
@@ -177,10 +118,6 @@ fn write(
         }
     }
     Ok(())
-}
-
-fn not_in_proc(errno: Errno) -> Trouble {
-    Trouble::Failed(Failure::Parent("find the box's process in /proc", errno))
 }
 
 fn failed(plan: &ForUserns, action: &str, call: String, cause: Cause) -> Trouble {
@@ -271,12 +208,6 @@ fn run(
         }
         _ => Ok(()),
     }
-}
-
-fn open_gate(gate: &AtomicU32) {
-    gate.store(1, Ordering::Release);
-    // SAFETY: the word lives as long as the launch; nobody but the child waits there.
-    unsafe { libc::syscall(libc::SYS_futex, gate.as_ptr(), libc::FUTEX_WAKE, 1) };
 }
 
 /// The number that the process of a pidfd has in the /proc that is mounted here, which need not be the one

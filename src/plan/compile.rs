@@ -12,7 +12,8 @@
 //! 3. User and group maps. *Must* precede everything that needs to be root in the user namespace, and
 //!    follow that look: the child may have to wait for the parent.
 //! 4. Clocks; a session keyring, *before* ids change: it is the box's; names, network, scores. Partly through
-//!    the /proc of the host, as the caller.
+//!    the /proc of the host, as the caller. A network is joined by CAP_SYS_ADMIN, or connected while the child
+//!    waits: *after* its maps, which pasta needs, and *before* ids change, as its namespaces are opened then.
 //! 5. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
 //!    A template makes 5 to 9 once, as far as its launches may share it: see `plan/template.rs`.
 //! 6. What is opened as the caller. Then the child becomes somebody of the box, if the caller is nobody
@@ -46,7 +47,7 @@ use super::{
     no_new_privs, priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template, time, tty,
     user, userns, uts, workdir,
 };
-use crate::spec::{Spec, Violation};
+use crate::spec::{Network, Spec, Violation};
 
 /// The plans of a template.
 #[derive(Debug)]
@@ -102,6 +103,8 @@ pub(crate) fn compile_kind(
         exec: Exec::none(),
         cgroups: Cgroups::default(),
         userns: None,
+        network: None,
+        pasta: None,
         landlock: None,
         seccomp: None,
         missed: Vec::new(),
@@ -134,6 +137,11 @@ pub(crate) fn compile_kind(
             origin: userns.origin.clone(),
             trees,
         }),
+        network: match &spec.namespaces.net.value {
+            Network::Join(namespace) => Some(namespace.clone()),
+            _ => None,
+        },
+        pasta: draft.pasta.clone(),
         terminal: draft.terminal,
         hands_over: draft.terminal_inside(),
         parent_death: spec.parent_death.value,
@@ -162,7 +170,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Option<Vec<Step>>, Vec<Step>, Vec<P
     time::offsets(draft, &mut steps);
     keyring::join(draft, &mut steps);
     uts::names(draft, &mut steps);
-    net::loopback(draft, &mut steps);
+    net::set_up(draft, &mut steps);
     priority::set(draft, &mut steps);
     template::begin(draft, &mut steps);
     mount::private(draft, &mut steps);

@@ -4,11 +4,12 @@
 use super::access::{self, Enforced};
 use super::cgroup::{self, Cgroups};
 use super::facts::HostFacts;
+use super::net::Pasta;
 use super::seccomp::{self, Filter};
 use super::step::{Role, Terminal};
 use super::template::{self, Split};
 use super::userns::{Userns, Writer};
-use super::{fd, ids, nested, tty, user};
+use super::{fd, ids, nested, net, tty, user};
 use crate::spec::{
     Dev, Namespace, Origin, Propagation, Setting, Spec, User, Violation, random_name,
 };
@@ -53,6 +54,8 @@ pub(super) struct Draft<'a> {
     pub(super) missed: Vec<Violation>,
     /// What is made once, if the plan is a template's and something is.
     pub(super) split: Option<Split>,
+    /// What connects the box's network, if something has to.
+    pub(super) pasta: Option<Pasta>,
     kind: Kind,
     pub(super) seccomp: Option<Filter>,
     /// Who the program runs as, if somebody asked for it.
@@ -84,6 +87,7 @@ impl<'a> Draft<'a> {
             landlock,
             missed,
             seccomp: None,
+            pasta: None,
             spec,
             facts,
             numbers: fd::Numbers::new(spec, facts, kind),
@@ -96,6 +100,7 @@ impl<'a> Draft<'a> {
         };
         draft.seccomp = seccomp::decide(&draft)?;
         nested::check(&draft)?;
+        draft.pasta = net::decide(&draft)?;
         Ok(draft)
     }
 
@@ -132,10 +137,15 @@ impl<'a> Draft<'a> {
         self.userns.is_some() && may && self.facts.paths.mount_setattr
     }
 
-    /// Whether the child waits for the parent at the gate: see [`userns`](super::userns).
-    pub(super) fn waits(&self) -> bool {
+    /// Whether the child waits for its maps at the gate: see [`userns`](super::userns).
+    pub(super) fn waits_for_maps(&self) -> bool {
         let userns = self.userns.as_ref();
         userns.is_some_and(|userns| userns.writer != Writer::Child)
+    }
+
+    /// Whether the child waits for the parent at the gate, for whatever.
+    pub(super) fn waits(&self) -> bool {
+        self.waits_for_maps() || self.pasta.is_some()
     }
 
     /// Who the program runs as, if that is not who the child is during the set-up.

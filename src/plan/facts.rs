@@ -51,6 +51,8 @@ pub struct HostFacts {
     pub cgroups: CgroupFacts,
     /// About the paths of its mounts; nothing for a description without any.
     pub paths: PathFacts,
+    /// Where pasta(1) is; nothing if it is not here, or for a description that does not ask for it.
+    pub pasta: Option<PathBuf>,
     /// About ids; nothing for a description that needs none but the caller's.
     pub ids: IdFacts,
 }

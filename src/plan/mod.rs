@@ -67,6 +67,7 @@ pub(crate) use cgroup::{
 pub(crate) use exec::Words;
 pub(crate) use idmap::Tree;
 pub(crate) use landlock::DEVICES;
+pub(crate) use net::Pasta;
 pub(crate) use seccomp::Filter;
 pub(crate) use signal::name as signal_name;
 pub(crate) use step::{ForUserns, Role, Step, Terminal, slot};

@@ -5,7 +5,7 @@ use super::cgroup::{CLONE_INTO_CGROUP, clone_into};
 use super::draft::Draft;
 use super::facts::HostFacts;
 use super::step::{CLONE_CLEAR_SIGHAND, CloneCall};
-use crate::spec::{Namespace, Origin};
+use crate::spec::{Namespace, Origin, Setting};
 
 /// The clone of a child that makes the mounts of a template.
 pub(super) fn clone_for_mounts(facts: &HostFacts, origin: &Origin) -> CloneCall {
@@ -33,17 +33,28 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
     if draft.split.is_none() {
         add("mount", libc::CLONE_NEWNS, &Origin::Default);
     }
-    for (name, flag, setting) in [
-        ("uts", libc::CLONE_NEWUTS, &own.uts),
-        ("pid", libc::CLONE_NEWPID, &own.pid),
-        ("ipc", libc::CLONE_NEWIPC, &own.ipc),
-        ("net", libc::CLONE_NEWNET, &own.net),
-        ("cgroup", libc::CLONE_NEWCGROUP, &cgroup),
+    let new = |namespace: &Setting<Namespace>| namespace.value == Namespace::Private;
+    for (name, flag, new, origin) in [
+        ("uts", libc::CLONE_NEWUTS, new(&own.uts), &own.uts.origin),
+        ("pid", libc::CLONE_NEWPID, new(&own.pid), &own.pid.origin),
+        ("ipc", libc::CLONE_NEWIPC, new(&own.ipc), &own.ipc.origin),
+        (
+            "net",
+            libc::CLONE_NEWNET,
+            own.net.value.is_new(),
+            &own.net.origin,
+        ),
+        (
+            "cgroup",
+            libc::CLONE_NEWCGROUP,
+            new(&cgroup),
+            &cgroup.origin,
+        ),
     ] {
         // With limits the child makes it, in the cgroup that it has entered.
         let later = name == "cgroup" && !draft.cgroups.groups.is_empty();
-        if setting.value == Namespace::Private && !later {
-            add(name, flag, &setting.origin);
+        if new && !later {
+            add(name, flag, origin);
         }
     }
     if draft.facts.clone3 {

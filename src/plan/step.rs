@@ -14,9 +14,10 @@ use super::cgroup::Cgroups;
 use super::exec::Exec;
 use super::fd::Numbers;
 use super::idmap::Tree;
+use super::net::Pasta;
 use super::seccomp::Filter;
 use super::userns::{Maps, Writer};
-use crate::spec::{Origin, ParentDeath, Violation};
+use crate::spec::{NetworkNamespace, Origin, ParentDeath, Violation};
 
 /// Words that a launch fills in before the clone, or the child from an earlier step.
 pub(crate) mod slot {
@@ -121,7 +122,9 @@ pub(crate) mod slot {
     pub(crate) const HOSTNAME: Slot = Slot(51);
     pub(crate) const HOSTNAME_LENGTH: Slot = Slot(52);
     pub(crate) const WORKDIR: Slot = Slot(53);
-    pub(crate) const FIRST_TREE: u16 = 54;
+    /// The network namespace that is joined.
+    pub(crate) const NETWORK: Slot = Slot(54);
+    pub(crate) const FIRST_TREE: u16 = 55;
 
     /// How a slot is shown where strace(1) would print a number.
     pub(crate) fn name(slot: Slot) -> &'static str {
@@ -144,6 +147,7 @@ pub(crate) mod slot {
             UMASK => "<umask>",
             CWD => "<cwd>",
             NAMESPACE => "<namespace>",
+            NETWORK => "<network>",
             STORE => "<store>",
             NULL => "<null>",
             PTMX => "<ptmx>",
@@ -292,6 +296,10 @@ pub struct Plan {
     pub(crate) seccomp: Option<Filter>,
     /// What the launch does for a user namespace.
     pub(crate) userns: Option<ForUserns>,
+    /// The network namespace that it joins.
+    pub(crate) network: Option<NetworkNamespace>,
+    /// What connects the one that it makes.
+    pub(crate) pasta: Option<Pasta>,
     pub(crate) landlock: Option<Enforced>,
     pub(crate) missed: Vec<Violation>,
     pub(crate) steps: Vec<Step>,

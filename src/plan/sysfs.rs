@@ -21,8 +21,8 @@ pub(super) fn mount(draft: &Draft<'_>, steps: &mut Steps) {
         return;
     }
     // One of the caller's network is the same for all launches; its cgroup is each box's own.
-    let own = [&draft.spec.namespaces.net, &draft.cgroupns()];
-    let stage = if own.iter().any(|one| one.value == Namespace::Private) {
+    let callers = draft.spec.namespaces.net.value.is_callers();
+    let stage = if !callers || draft.cgroupns().value == Namespace::Private {
         Stage::Each
     } else {
         draft.root_stage()
@@ -35,7 +35,7 @@ fn fill(draft: &Draft<'_>, steps: &mut Steps) {
     let there = draft.facts.paths.mount_points[1];
     path::mount_point(draft, origin, b"sys", there, steps);
     let callers = draft.userns.is_none() && draft.facts.paths.own_network;
-    let own = callers || draft.spec.namespaces.net.value == Namespace::Private;
+    let own = callers || !draft.spec.namespaces.net.value.is_callers();
     if own {
         let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         let call = tree::mount(Some(c"sysfs"), c".", Some(c"sysfs"), flags, None);

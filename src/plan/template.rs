@@ -18,7 +18,7 @@ use super::facts::HostFacts;
 use super::path::{self, LOOK_UP, close, cwd, enter};
 use super::step::{Stage, Steps, slot};
 use super::{death, tree};
-use crate::spec::{Dev, Mount, MountKind, Namespace, Origin, Spec, Writes};
+use crate::spec::{Dev, Mount, MountKind, Origin, Spec, Writes};
 
 const CAP_SYS_CHROOT: u8 = 18;
 const CAP_MKNOD: u8 = 27;
@@ -49,7 +49,7 @@ pub(super) fn decide(spec: &Spec, facts: &HostFacts, userns: bool) -> Option<Spl
         Dev::Host => root_once,
         Dev::None => !spec.proc.value,
     };
-    let sys = paths.own_network || spec.namespaces.net.value == Namespace::Private;
+    let sys = paths.own_network || !spec.namespaces.net.value.is_callers();
     // What covers a file of /sys is the caller's null device.
     let masks = &spec.masks.mask;
     let sys = sys && !masks.iter().any(|mask| mask.value.starts_with("/sys"));

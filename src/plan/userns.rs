@@ -71,7 +71,7 @@ pub(crate) fn lines(mappings: &[IdMapping]) -> String {
 pub(super) fn map(draft: &Draft<'_>, steps: &mut Steps) {
     let Some(userns) = &draft.userns else { return };
     let origin = &userns.origin;
-    if draft.waits() {
+    if draft.waits_for_maps() {
         let args = [
             Value::Slot(slot::GATE),
             Value::Name("FUTEX_WAIT", libc::FUTEX_WAIT as usize),
@@ -82,7 +82,9 @@ pub(super) fn map(draft: &Draft<'_>, steps: &mut Steps) {
         // It is open already.
         let wait = wait.on_error(OnError::Ignore(libc::EAGAIN));
         steps.push(origin, "wait until the ids are mapped", wait);
-        death::disarm(draft, steps);
+        if draft.pasta.is_none() {
+            death::disarm(draft, steps);
+        }
         return;
     }
     // setgroups(2) has to be denied before a caller without privileges maps a group (CVE-2014-8989).

@@ -13,6 +13,7 @@ mod landlock;
 mod mask;
 mod mount;
 mod namespaces;
+mod net;
 mod origin;
 pub(crate) mod passwd;
 mod rlimit;
@@ -40,6 +41,7 @@ pub use landlock::{Access, Landlock, PathRule};
 pub use mask::Masks;
 pub use mount::{Attributes, Mount, MountKind, MountParseError, Propagation};
 pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError};
+pub use net::{Network, NetworkNamespace, Port, PortParseError, Protocol};
 pub use origin::{Origin, Setting};
 pub use rlimit::{Resource, Rlimit, RlimitParseError};
 pub use rootfs::{Dev, Rootfs, Writes, system_mounts};
@@ -67,6 +69,8 @@ pub struct Spec {
     pub env: Env,
     /// The namespaces of its own that the box gets.
     pub namespaces: Namespaces,
+    /// Ports of the host that lead to ports of the box, with [`Network::Pasta`].
+    pub ports: Vec<Setting<Port>>,
     /// The root filesystem; the caller's when `None`.
     pub rootfs: Option<Setting<Rootfs>>,
     /// Who asked for a root filesystem that cannot be written to.
@@ -135,6 +139,7 @@ impl Spec {
             exec: Exec::new(program.into()),
             env: Env::default(),
             namespaces: Namespaces::default(),
+            ports: Vec::new(),
             rootfs: None,
             read_only: None,
             proc: Setting::default_of(true),

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{IdMapping, Setting, UserNamespace};
+use super::{IdMapping, Network, Setting, UserNamespace};
 
 /// Whose namespace of a kind the box uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub struct Namespaces {
     pub pid: Setting<Namespace>,
     /// System V IPC and POSIX message queues. See ipc_namespaces(7).
     pub ipc: Setting<Namespace>,
-    /// Network devices; a new one has its loopback up and nothing else. See network_namespaces(7).
-    pub net: Setting<Namespace>,
+    /// Network devices. See network_namespaces(7).
+    pub net: Setting<Network>,
     /// The view of cgroups. See cgroup_namespaces(7).
     pub cgroup: Setting<Namespace>,
     /// User and group ids. See user_namespaces(7).
@@ -54,7 +54,7 @@ impl Default for Namespaces {
             uts: Setting::default_of(Namespace::Private),
             pid: Setting::default_of(Namespace::Private),
             ipc: Setting::default_of(Namespace::Host),
-            net: Setting::default_of(Namespace::Host),
+            net: Setting::default_of(Network::Host),
             cgroup: Setting::default_of(Namespace::Host),
             user: Setting::default_of(UserNamespace::IfNeeded),
             uid_mappings: Vec::new(),

@@ -8,8 +8,8 @@ use std::path::{Component, Path};
 
 use super::uts::{HOST_NAME_MAX, is_name};
 use super::{
-    IdMapping, MAX_ARG_STRLEN, MAX_MAPPINGS, MountKind, Namespace, Origin, Propagation, Setting,
-    Spec, Swap, Tty, UserNamespace, Writes,
+    IdMapping, MAX_ARG_STRLEN, MAX_MAPPINGS, MountKind, Namespace, Network, Origin, Propagation,
+    Setting, Spec, Swap, Tty, UserNamespace, Writes,
 };
 
 /// One thing that is wrong with a [`Spec`].
@@ -439,6 +439,14 @@ fn combinations(spec: &Spec, found: &mut Violations) {
                 "an init is PID 1, and the box has no process ids of its own ({})",
                 spec.namespaces.pid.origin
             )
+        });
+    }
+    if let (Some(port), false) = (
+        spec.ports.first(),
+        matches!(spec.namespaces.net.value, Network::Pasta),
+    ) {
+        found.check(false, &port.origin, || {
+            "a port leads to a network that pasta connects: add --net pasta".to_owned()
         });
     }
     let supplied = spec

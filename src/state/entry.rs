@@ -18,6 +18,8 @@ use super::registry::{BESIDE, file_of};
 use crate::cgroup::Load;
 use crate::error::Error;
 use crate::live::{Change, Freezer, diff};
+use crate::pidfd;
+use crate::spec::NetworkNamespace;
 
 /// How a box is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,24 @@ impl Entry {
             None => None,
         };
         found.ok_or_else(|| Error::state(format!("the box {name} has ended")))
+    }
+
+    /// Its network namespace, for [`Network::Join`](crate::Network::Join).
+    ///
+    /// # Errors
+    ///
+    /// As [`pidfd`](Self::pidfd); [`ErrorKind::State`](crate::ErrorKind::State) if the namespace cannot be opened.
+    pub fn network(&self) -> Result<NetworkNamespace, Error> {
+        let pidfd = self.pidfd()?;
+        let name = self.name();
+        let network = NetworkNamespace::of(self.pid().unwrap_or_default(), &pidfd);
+        // What was opened by a number is the box's if its process lives afterwards.
+        if pidfd::has_ended(&pidfd) {
+            return Err(Error::state(format!("the box {name} has ended")));
+        }
+        network.map_err(|errno| {
+            Error::state_failed(&format!("open the network of the box {name}"), errno)
+        })
     }
 
     /// What its cgroups have in use; nothing is known of a box without.

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
 use super::trace::{RefusedCall, Trace};
-use super::{ending, ready};
+use super::{ending, network, ready};
 use crate::cgroup::{Cgroup, LimitsUsage, Place};
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
@@ -37,6 +37,7 @@ pub struct Child {
     ptmx: Option<OwnedFd>,
     trace: Option<Trace>,
     init: Option<InitReport>,
+    network: Option<OwnedFd>,
     cgroup: Option<Cgroup>,
     /// The mounts of the box, if they may outlive it a little.
     mounts: Option<OwnedFd>,
@@ -63,6 +64,7 @@ impl Child {
             ptmx,
             listener,
             init,
+            network,
             cgroup,
             timings,
             at,
@@ -77,6 +79,7 @@ impl Child {
             pidfd,
             ptmx,
             init,
+            network,
             cgroup,
             mounts: None,
             limits: None,
@@ -245,6 +248,16 @@ impl Child {
         self.trace.as_ref().and_then(Trace::listener)
     }
 
+    /// Hung up when what connects the box's network has ended; asked for once it has been, no more.
+    pub(super) fn network(&self) -> Option<BorrowedFd<'_>> {
+        self.network.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Forgets it.
+    pub(super) fn network_is_gone(&mut self) {
+        self.network = None;
+    }
+
     /// Answers them for as long as the box runs, if its filter is traced.
     fn answer_until_end(&mut self) -> io::Result<()> {
         while let Some(listener) = self.listener().filter(|_| self.end.is_none()) {
@@ -276,6 +289,9 @@ impl Child {
         let told = self.init.as_mut().and_then(InitReport::wait_status);
         let status = ExitStatus::from_raw(told.unwrap_or(status.raw()));
         self.end = Some((status, usage));
+        if let Some(network) = self.network.take() {
+            network::await_end(&network);
+        }
         if let Some(mounts) = self.mounts.take() {
             ending::close_later(mounts);
         }

@@ -9,6 +9,7 @@ mod ending;
 mod foreground;
 mod guard;
 mod keep;
+mod network;
 mod outcome;
 mod pump;
 mod ready;

@@ -18,6 +18,7 @@ use super::ready;
 use super::relay::Relay;
 use super::signals::{Signals, is_ignored, stop_group};
 use super::terminal::{Settings, is_ours};
+use crate::pidfd;
 use crate::plan::Terminal;
 use crate::streams::STDIN;
 
@@ -38,6 +39,8 @@ pub enum Notice {
     Ignored(Signal),
     /// The second SIGINT or SIGTERM within a second has killed the box.
     KilledBySecondSignal,
+    /// pasta(1) has ended before the box, whose network leads nowhere any more.
+    Disconnected,
 }
 
 /// Does for one box what a command does for its program: passes signals on, relays the terminal,
@@ -160,6 +163,8 @@ struct Found {
     stopped: bool,
     /// Somebody waits for an answer about a system call.
     asked: bool,
+    /// pasta has ended.
+    disconnected: bool,
     relayed: [PollFlags; 3],
 }
 
@@ -180,6 +185,13 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
             self.refresh();
             if found.asked {
                 child.answer();
+            }
+            // The end of the box is that of its pasta.
+            if found.disconnected {
+                child.network_is_gone();
+                if !pidfd::has_ended(child) {
+                    self.notify(Notice::Disconnected);
+                }
             }
             if let Some(lent) = self.lent.as_mut().filter(|_| found.stopped) {
                 lent.look_at(child);
@@ -213,17 +225,22 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
             Some(readable(self.signals.as_fd())),
             self.lent.as_ref().map(|lent| readable(lent.as_fd())),
             child.and_then(Child::listener).map(readable),
+            child
+                .and_then(Child::network)
+                .map(|fd| PollFd::new(fd, PollFlags::empty())),
             input,
             output,
             terminal,
         ];
         let deadline = self.deadline.into_iter().chain(until).min();
-        let [ended, signalled, stopped, asked, relayed @ ..] = ready::wait(wanted, deadline)?;
+        let [ended, signalled, stopped, asked, disconnected, relayed @ ..] =
+            ready::wait(wanted, deadline)?;
         Ok(Found {
             ended: !ended.is_empty(),
             signalled: !signalled.is_empty(),
             stopped: !stopped.is_empty(),
             asked: !asked.is_empty(),
+            disconnected: !disconnected.is_empty(),
             relayed,
         })
     }

@@ -55,7 +55,7 @@ tests! {
     fn what_is_wrong_in_a_file_names_the_file_the_line_and_the_way_out() needs [] {
         for (text, complaint) in [
             ("init = true\nhostnam = 'x'\n", ":2: there is no word hostnam; did you mean hostname?"),
-            ("\n\nnet = 'nine'\n", ":3: net = 'nine': expected none or host"),
+            ("\n\nipc = 'nine'\n", ":3: ipc = 'nine': expected private or host"),
             ("net = none\n", ":1: "),
             ("name = 'a'\nname = 'b'\n", ":2: duplicate key"),
             ("frobnicate = 1\n", ":1: there is no word frobnicate: the words are the options of clonebox --help"),

@@ -75,6 +75,7 @@ fn box_of(name: &str, root: &Path) -> Vec<String> {
         "init" => plain("--init"),
         "terminal" => plain("--tty=new"),
         "network namespace" => plain("--net=none"),
+        "pasta network" => plain("--net=pasta"),
         "ipc namespace" => plain("--ipc=private"),
         "cgroup namespace" => plain("--cgroupns=private"),
         "root filesystem" => inside(&format!("--rootfs={root}")),

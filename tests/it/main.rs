@@ -32,6 +32,7 @@ mod limits;
 mod mounts;
 mod names;
 mod namespaces;
+mod network;
 mod pool;
 mod process;
 mod profiles;
@@ -92,6 +93,7 @@ fn all() -> Vec<Test> {
         mounts::tests(),
         names::tests(),
         namespaces::tests(),
+        network::tests(),
         pool::tests(),
         process::tests(),
         profiles::tests(),

@@ -205,7 +205,7 @@ tests! {
     fn a_wrong_value_is_named_with_the_right_ones() needs [] {
         refused(&["--tty", "yes"], "--tty yes: expected auto, new, inherit or none");
         refused(&["--pid=none"], "--pid none: expected private or host");
-        refused(&["--net", "private"], "--net private: expected none or host");
+        refused(&["--cgroupns", "none"], "--cgroupns none: expected private or host");
         refused(&["--userns", "yes"], "--userns yes: expected auto, host, keep-id or nomap");
         refused(&["--explain=yaml"], "--explain yaml: expected --explain or --explain=json");
         refused(&["--nice", "x"], "--nice x: expected a whole number");

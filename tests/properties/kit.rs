@@ -335,7 +335,7 @@ fn namespaces(spec: &mut Spec, choices: &mut Choices<'_>) {
         0 => all.uts = asked(own),
         1 => all.pid = asked(own),
         2 => all.ipc = asked(own),
-        3 => all.net = asked(own),
+        3 => all.net = asked(own.into()),
         4 => all.cgroup = asked(own),
         5 => {
             let id = |choices: &mut Choices<'_>| {

@@ -302,6 +302,7 @@ fn facts(uid: u32) -> HostFacts {
         devices: Vec::new(),
         cgroups: clonebox::CgroupFacts::default(),
         paths: clonebox::PathFacts::default(),
+        pasta: None,
         ids: IdFacts::default(),
     }
 }

@@ -168,7 +168,7 @@ tests! {
                     _ => spec.namespaces.gid_mappings.push(mapping),
                 }
             }
-            spec.namespaces.net.value = Namespace::Private;
+            spec.namespaces.net.value = Namespace::Private.into();
             spec.init = Some(Origin::Default);
         });
     }

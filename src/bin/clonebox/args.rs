@@ -171,6 +171,9 @@ pub(crate) struct Args {
     /// network namespace
     #[argh(option)]
     pub(crate) net: Option<String>,
+    /// port of the host that leads to one of the box
+    #[argh(option, short = 'p')]
+    pub(crate) publish: Vec<String>,
     /// cgroup namespace
     #[argh(option)]
     pub(crate) cgroupns: Option<String>,

@@ -19,6 +19,7 @@ use crate::descriptors::is_inherited;
 use crate::detach::{self, Detach};
 use crate::limits::limits;
 use crate::mounts;
+use crate::network;
 use crate::report::Sink;
 use crate::typed::Typed;
 use crate::usage::UsageError;
@@ -166,7 +167,6 @@ fn namespaces(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
         ("--pid", &args.pid, "private", &mut own.pid),
         ("--uts", &args.uts, "private", &mut own.uts),
         ("--ipc", &args.ipc, "private", &mut own.ipc),
-        ("--net", &args.net, "none", &mut own.net),
         ("--cgroupns", &args.cgroupns, "private", &mut own.cgroup),
     ] {
         let read = |word: &str| match word {
@@ -178,6 +178,8 @@ fn namespaces(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
             *setting = chosen;
         }
     }
+    let net = args.optional("--net", args.net.as_deref(), network::read)?;
+    own.net = net.unwrap_or_else(|| own.net.clone());
     let user = args.optional("--userns", args.userns.as_deref(), |word| match word {
         "auto" => Ok(UserNamespace::Auto),
         "keep-id" => Ok(UserNamespace::KeepId),
@@ -189,6 +191,7 @@ fn namespaces(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
     own.gid_mappings = args.repeated("--gidmap", &args.gidmap, parse)?;
     own.user = user.unwrap_or_else(|| own.user.clone());
     own.time = args.optional("--time-offset", args.time_offset.as_deref(), parse)?;
+    spec.ports = args.repeated("--publish", &args.publish, parse)?;
     Ok(())
 }
 

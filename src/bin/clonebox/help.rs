@@ -36,8 +36,8 @@ Limits
       --device-read-iops, --device-write-iops DEVICE:RATE
       --cgroup-conf FILE=VALUE   --cgroup-parent PATH   --best-effort-limits
 Namespaces
-      --pid host   --uts host      use the host's (private by default)
-      --ipc private   --cgroupns private   --net none     use new ones
+      --pid host, --uts host (shared)   --ipc private, --cgroupns private (new)
+      --net none|pasta|container:NAME|PATH   -p, --publish [IP:]HOST:BOX
       --userns auto|keep-id|nomap|host   --uidmap, --gidmap CONTAINER:HOST:SIZE
       --time-offset SECONDS   (or monotonic=SECONDS,boottime=SECONDS)
 Privileges

@@ -29,6 +29,7 @@ mod help;
 mod limits;
 mod mounts;
 mod named;
+mod network;
 mod privileges;
 mod profile;
 mod reference;

@@ -44,6 +44,7 @@ pub(crate) fn notice(notice: Notice) {
             "the command has no handler for {signal}, which it ignores as PID 1: send it again within a second to kill \
              the box, or start it with --init"
         )),
+        Notice::Disconnected => say("pasta has ended: the box has no network any more"),
         Notice::KilledBySecondSignal => say("the box was killed by the second signal"),
         _ => {}
     }

@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -192,6 +192,36 @@ pub(super) fn network() {
         Ok(()) => println!("a way out"),
         Err(error) => println!("{:?}", error.kind()),
     }
+}
+
+/// Says hello to the first who comes to this port.
+pub(super) fn serve(port: &OsString) {
+    let listener = TcpListener::bind(("0.0.0.0", number(port))).expect("an address");
+    let (mut stream, _) = listener.accept().expect("a visitor");
+    stream.write_all(b"hello\n").expect("it listens");
+    // What it has not heard yet would be lost with the box.
+    stream.shutdown(Shutdown::Write).expect("it listens");
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+/// What is said at this port of the loopback, if somebody listens there before long.
+pub(super) fn fetch(port: &OsString) {
+    let mut last = None;
+    for _ in 0..50 {
+        match TcpStream::connect(("127.0.0.1", number(port))) {
+            Ok(mut stream) => {
+                io::copy(&mut stream, &mut io::stdout()).expect("both ends");
+                return;
+            }
+            Err(error) => last = Some(error.kind()),
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    println!("{:?}", last.expect("it was tried"));
+}
+
+fn number(word: &OsString) -> u16 {
+    word.to_str().expect("UTF-8").parse().expect("a number")
 }
 
 /// Standard input to standard output.

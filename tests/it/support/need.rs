@@ -64,6 +64,8 @@ pub(crate) enum Need {
     Debian,
     /// The package bash-completion.
     BashCompletion,
+    /// pasta(1) connects the network of a box of the caller's.
+    Pasta,
     /// zsh(1).
     Zsh,
     /// fish(1).
@@ -85,7 +87,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 32] = [
+const ALL: [(Need, &str); 33] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -109,6 +111,7 @@ const ALL: [(Need, &str); 32] = [
     (Need::Bash, "bash"),
     (Need::Debian, "debian"),
     (Need::BashCompletion, "bash-completion"),
+    (Need::Pasta, "pasta"),
     (Need::Zsh, "zsh"),
     (Need::Fish, "fish"),
     (Need::Man, "man"),
@@ -288,6 +291,7 @@ impl Need {
                 Path::new("/usr/share/bash-completion/bash_completion").exists(),
                 "the package bash-completion is not here",
             ),
+            Self::Pasta => works(&["--net=pasta", "--", "/bin/true"]),
             Self::Zsh => starts("zsh", &["-f", "-c", "autoload -U compinit && compinit -D"]),
             Self::Fish => starts("fish", &["--no-config", "-c", "true"]),
             Self::Man => starts("groff", &["-man", "-Tutf8", "/dev/null"])

@@ -8,8 +8,9 @@ use std::thread;
 
 use clonebox::{
     Access, BothIds, CapabilitySet, Command, Hierarchy, HostFacts, IdMapping, IdRange, Mount,
-    MountFacts, Namespace, Origin, ParentDeath, PathFacts, PathRule, Plan, Redirect, Resource,
-    Rlimit, Rootfs, SeccompFilter, Setting, SourceKind, Spec, Stdio, Template,
+    MountFacts, Namespace, Network, NetworkNamespace, Origin, ParentDeath, PathFacts, PathRule,
+    Plan, Redirect, Resource, Rlimit, Rootfs, SeccompFilter, Setting, SourceKind, Spec, Stdio,
+    Template,
     TemplateMounts::{self, EachLaunch, Once},
     TimeOffset, Tty, User, UserNamespace, Writes,
 };
@@ -102,7 +103,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 27] = [
+pub(crate) static RECIPES: [Recipe; 28] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -139,6 +140,17 @@ pub(crate) static RECIPES: [Recipe; 27] = [
             spec.seccomp.trace = Some(origin());
         },
         facts: |facts| facts.paths = paths(0),
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_that_joins_a_network",
+        needs: &[Root],
+        situation: nothing,
+        spec: |spec, _| {
+            let network = NetworkNamespace::open("/proc/self/ns/net").expect("/proc");
+            spec.namespaces.net = asked(Network::Join(network));
+        },
+        facts: as_it_is,
         mounts: EachLaunch,
     },
     Recipe {
@@ -570,7 +582,7 @@ fn asked<T>(value: T) -> Setting<T> {
 fn many_settings(spec: &mut Spec) {
     spec.hostname = Some(asked("many".to_owned()));
     spec.namespaces.ipc = asked(Namespace::Private);
-    spec.namespaces.net = asked(Namespace::Private);
+    spec.namespaces.net = asked(Network::Private);
     spec.namespaces.cgroup = asked(Namespace::Private);
     spec.workdir = Some(asked("/".into()));
     spec.umask = Some(asked(0o27));

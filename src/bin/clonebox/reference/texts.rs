@@ -260,8 +260,13 @@ pub(super) const ALL: &[Text] = &[
     ),
     text(
         "--net",
-        "none|host",
-        "Chooses the network namespace: none is one of its own with nothing but loopback, which is up. The default is host.",
+        "none|pasta|host|container:NAME|PATH",
+        "Chooses the network. none is one of its own with nothing but loopback, which is up. pasta is one of its own that pasta(1), of the package passt, connects to the host's, without privileges; -p opens ports. container:NAME is that of a box that runs, and PATH, or ns:PATH, the one that a file stands for, such as /run/netns/web: both are for root, and for boxes without a user namespace. The default is host.",
+    ),
+    text(
+        "--publish",
+        "[ADDRESS:]HOST:BOX[/udp]",
+        "Opens a port of the host that leads to one of the box, with --net pasta: on an address of the host, or else on all of them. May be repeated.",
     ),
     text(
         "--cgroupns",
