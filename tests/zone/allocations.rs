@@ -177,7 +177,8 @@ fn assert_launches_allocate_nothing(command: &mut Command) {
     };
     counted();
     thread::scope(|scope| {
-        scope.spawn(counted);
+        // The end of the scope is not that of the thread, which frees what it has.
+        scope.spawn(counted).join().expect("it does not panic");
     });
     COUNT.store(ptr::from_ref(count).cast_mut(), Ordering::Relaxed);
     allocate();
