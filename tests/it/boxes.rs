@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::processes::{eventually, holds};
+use crate::support::pty::{Change, Terminal};
 use crate::support::rootfs::Root;
 use crate::support::state::State;
 use crate::support::tests;
@@ -276,6 +277,31 @@ tests! {
         stats.wait().expect("its end");
         assert!(!running.has_ended());
         state.run(&["kill", "web"]).succeeds();
+    }
+
+    fn stop_tells_at_a_terminal_how_far_it_is_and_only_there() needs [Box, Ptmx] {
+        let state = State::new();
+        // As PID 1 they ignore SIGTERM: it takes all of the time.
+        let stop = |quiet: &[&'static str]| {
+            state.clonebox().env("TERM", "xterm").args(["stop", "-t", "300ms", "--all"]).args(quiet)
+        };
+        let start = || ["one", "two"].map(|name| state.start(name, &[]));
+        let mut terminal = Terminal::new();
+        let running = start();
+        terminal.run(stop(&[]));
+        terminal.expect("clonebox: stopping 2 boxes, 0 have ended\r\x1b[K");
+        terminal.expect("clonebox: stopping 2 boxes, 1 have ended\r\x1b[K");
+        assert_eq!(terminal.end(), Change::Exited(0));
+        drop(running);
+        let running = start();
+        let mut terminal = Terminal::new();
+        terminal.run(stop(&["--quiet"]));
+        assert_eq!(terminal.end(), Change::Exited(0));
+        terminal.has_not_seen("stopping");
+        drop(running);
+        let running = start();
+        stop(&[]).run().succeeds().prints("").says_nothing_else();
+        drop(running);
     }
 
     fn a_list_of_none_is_a_head() needs [] {

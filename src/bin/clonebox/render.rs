@@ -150,11 +150,39 @@ const DIM: &str = "2";
 /// against it: NO_COLOR, which counts if it is not empty.
 fn styled(style: &str, text: &str) -> String {
     let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_dumb = env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
-    if refused || is_dumb || !io::stderr().is_terminal() {
+    if refused || !shows_styles() {
         return text.to_owned();
     }
     format!("\x1b[{style}m{text}\x1b[0m")
+}
+
+/// Whether standard error is a terminal that understands more than characters.
+fn shows_styles() -> bool {
+    let is_dumb = env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
+    !is_dumb && io::stderr().is_terminal()
+}
+
+/// A line that is at a terminal for as long as something takes, and nowhere else.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    shown: bool,
+}
+
+/// Shows a line until it is dropped.
+pub(crate) fn passing(line: &str) -> Passing {
+    let shown = shows_styles();
+    if shown {
+        write(&format!("clonebox: {line}"));
+    }
+    Passing { shown }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if self.shown {
+            write("\r\x1b[K");
+        }
+    }
 }
 
 fn say(line: &str) {

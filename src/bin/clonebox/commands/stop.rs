@@ -19,6 +19,7 @@ Asks boxes to end with SIGTERM, and kills those that have not after a time.
   -t, --timeout TIME    how long they have (10s)
   -s, --signal SIGNAL   what asks them (TERM)
       --all             all boxes of the caller
+  -q, --quiet           does not tell at a terminal how far it is
 
 It returns when they have ended. All are asked at once.
 ";
@@ -38,6 +39,9 @@ struct Args {
     /// all boxes
     #[argh(switch)]
     all: bool,
+    /// say nothing but errors
+    #[argh(switch, short = 'q')]
+    quiet: bool,
 }
 
 pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
@@ -73,7 +77,14 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
         each(names, |name| ask(registry.find(&name)?))
     };
     let until = Instant::now().checked_add(timeout);
-    Ok(code.max(each(asked, |entry| end(&entry, until))))
+    let (all, mut ended) = (asked.len(), 0);
+    let ends = each(asked, |entry| {
+        let _line = (all > 1 && !args.quiet)
+            .then(|| render::passing(&format!("stopping {all} boxes, {ended} have ended")));
+        ended += 1;
+        end(&entry, until)
+    });
+    Ok(code.max(ends))
 }
 
 fn end(entry: &Entry, until: Option<Instant>) -> Result<(), Failure> {
