@@ -28,6 +28,23 @@ mkdir "$CI_TMP/unpacked"
 tar -C "$CI_TMP/unpacked" --strip-components=1 -xzf "$tarball"
 check 'tarball: the program is static' sh -c "! readelf -l '$CI_TMP/unpacked/bin/clonebox' | grep -q INTERP"
 check 'tarball: the program tells its version' "$CI_TMP/unpacked/bin/clonebox" --version
+# keeps_little: what keeps a detached box has less than 1 MiB resident.
+keeps_little() {
+  local program=$CI_TMP/unpacked/bin/clonebox keeper size
+  export CLONEBOX_STATE_DIR=$CI_TMP/state
+  "$program" -d --name small -- sleep 60 >/dev/null
+  keeper=$(awk '/^PPid:/ { print $2 }' "/proc/$("$program" ps --json | sed 's/.*"pid":\([0-9]*\).*/\1/')/status")
+  sleep 0.5 # it has just told us that the box runs
+  size=$(awk '/^VmRSS:/ { print $2 }' "/proc/$keeper/status")
+  "$program" rm -f small
+  echo "$size kB"
+  [ "$size" -lt 1024 ]
+}
+if "$CI_TMP/unpacked/bin/clonebox" -- true; then
+  check 'tarball: the keeper of a detached box has less than 1 MiB' keeps_little
+else
+  skipped 'no box can be started here'
+fi
 packaging/build tarball >/dev/null
 check 'tarball: the same sources give the same bytes' cmp "$tarball" <(cat target/package/*.tar.gz)
 check 'cargo install' cargo install --quiet --locked --path . --root "$CI_TMP/installed"
@@ -54,7 +71,11 @@ check 'deb: it is installed' inside dpkg --install /clonebox.deb
 check 'deb: the program runs' inside clonebox --version
 as_root mount -t proc proc "$root/proc"
 undo sh -c "umount -q '$root/proc' || true"
-names_the_chroot() { inside clonebox doctor | grep -q '^ *hint *this process is in a chroot, whose root is no mount'; }
+# It says by its exit code, too, that no box can be started.
+names_the_chroot() {
+  inside clonebox doctor >"$CI_TMP/doctor" || true
+  grep -q '^ *hint *this process is in a chroot, whose root is no mount' "$CI_TMP/doctor"
+}
 check 'deb: doctor names what is in the way in a chroot' names_the_chroot
 as_root umount "$root/proc"
 as_root mount --bind "$root" "$root"

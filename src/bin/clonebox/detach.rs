@@ -28,7 +28,8 @@ use nix::unistd::{ForkResult, chdir, fork, pipe2, setsid};
 use crate::convert::Options;
 use crate::usage::UsageError;
 use crate::{
-    EXIT_FAILED, Ended, Failure, descriptors, end, named, prepare, privileges, render, report,
+    EXIT_FAILED, Ended, Failure, descriptors, end, footprint, named, prepare, privileges, render,
+    report,
 };
 
 /// What of a log is kept, if nothing else was asked for.
@@ -195,6 +196,7 @@ fn until_end(options: Options, mut ready: File) -> Result<(Ended, Claim), Failur
     // A caller that has gone away has no use for the name.
     let _ = ready.write_all(format!("{}\n", child.name()).as_bytes());
     drop(ready);
+    footprint::give_up_code();
     let outcome = supervisor
         // A log on a filesystem that is full has a gap; the box goes on.
         .keep(&mut child, Some(door), |stream, bytes| {

@@ -23,6 +23,7 @@ mod descriptors;
 mod detach;
 #[cfg(not(fuzzing))]
 mod entry;
+mod footprint;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod help;
