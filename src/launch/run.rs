@@ -35,7 +35,11 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
     let began = if plan.timings { monotonic_ns() } else { 0 };
     let dumpable = Dumpable::keep(plan, deadline).ok_or(Failure::Late(usize::MAX))?;
     let to_lend = plan.terminal == Terminal::Inherit && Foreground::is_ours();
-    let Cloned { pid, late, gate } = clone(&frame, deadline).map_err(Failure::Clone)?;
+    let Cloned {
+        pid,
+        mut late,
+        gate,
+    } = clone(&frame, deadline).map_err(Failure::Clone)?;
     let foreground = to_lend.then(|| Foreground::of(pid));
     // SAFETY: the clone has succeeded, so the kernel has put a new descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(frame.shared().pidfd.load(Ordering::Relaxed)) };
@@ -49,7 +53,12 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
             frame.end(&pidfd);
             return Err(failure);
         }
-        Err(Trouble::Other) => None,
+        Err(Trouble::Other) => {
+            // Whoever serves the gate may be the first to see that the time is up, and ends the child.
+            let over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            late |= over && frame.shared().report.failure().is_none();
+            None
+        }
     };
     if late || !wait::until_left(&frame.shared().running, deadline) {
         return Err(frame.give_up(&pidfd));
