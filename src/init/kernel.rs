@@ -88,9 +88,17 @@ pub(crate) fn exit(code: usize) -> ! {
 
 /// Blocks every signal: they are waited for, or none is wanted.
 pub(crate) fn block_signals() {
-    let all = u64::MAX;
+    set_mask(u64::MAX);
+}
+
+/// Blocks none, for another program.
+pub(crate) fn unblock_signals() {
+    set_mask(0);
+}
+
+fn set_mask(mask: u64) {
     call(
         RT_SIGPROCMASK,
-        [SIG_SETMASK, (&raw const all).addr(), 0, SIGSET_LEN, 0, 0],
+        [SIG_SETMASK, (&raw const mask).addr(), 0, SIGSET_LEN, 0, 0],
     );
 }

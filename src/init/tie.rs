@@ -8,7 +8,7 @@
 use crate::Args;
 use crate::kernel::{
     CHDIR, CLONE, CLOSE, EXECVE, PIDFD_OPEN, PIDFD_SEND_SIGNAL, POLLIN, PPOLL, PR_SET_DUMPABLE,
-    PRCTL, SETSID, WAIT4, WRITE, block_signals, call, exit,
+    PRCTL, SETSID, WAIT4, WRITE, block_signals, call, exit, unblock_signals,
 };
 
 const SIGKILL: usize = 9;
@@ -33,6 +33,8 @@ pub(crate) fn run(args: &Args) -> ! {
     call(SETSID, [0; 6]);
     let program = fork();
     if program == 0 {
+        // Those that the launcher takes as data are blocked.
+        unblock_signals();
         let (argv, envp) = (args.address_from(3), args.environment());
         call(EXECVE, [path.addr(), argv, envp, 0, 0, 0]);
         call(WRITE, [2, WORDS.as_ptr().addr(), WORDS.len(), 0, 0, 0]);

@@ -104,6 +104,13 @@ tests! {
         assert!(inside.starts_with("net:["), "{inside}");
     }
 
+    fn pasta_hears_every_signal() needs [Box] {
+        let fake = Fake::new(&format!("grep SigBlk /proc/self/status >DIRECTORY/mask\n{CONNECTS}"));
+        fake.clonebox(&[]).probe(["pid"]).run().succeeds();
+        let mask = fs::read_to_string(fake.path().join("mask")).expect("it was written");
+        assert_eq!(mask, "SigBlk:\t0000000000000000\n");
+    }
+
     fn pasta_is_asked_for_the_ports_and_for_no_others() needs [Box] {
         let fake = Fake::new(&format!("echo \"$@\" >DIRECTORY/words\n{CONNECTS}"));
         let words = |ports: &[&str]| {
