@@ -254,6 +254,8 @@ tests! {
             assert!(state.is("web", "running"), "after {moment}");
         }
         assert!(eventually(|| marked(&marker).is_empty()), "{:?}", marked(&marker));
+        // A process has no words any more when it is about to end.
+        assert!(eventually(|| state.find("other").is_none()), "{:?}", state.find("other"));
         state.clonebox().args(["--name", "other"]).probe(["exit", "0"]).run().succeeds();
         assert_eq!(state.files(), ["web.box", "web.plan"]);
     }

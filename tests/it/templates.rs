@@ -191,7 +191,15 @@ tests! {
             let ran = templates.run("t", options, &["pid"]).exits_with(125);
             ran.complains("the mounts of this box are not those of the template t");
         }
-        templates.run("t", &["-u", "5:5", "-m", "64m", "--best-effort-limits"], &["pid"]).succeeds();
+        templates.run("t", &["-u", "5:5", "--ulimit", "nofile=64"], &["pid"]).succeeds();
+        templates.template(&["rm", "t"]).succeeds();
+        templates.assert_nothing();
+    }
+
+    fn a_launch_from_a_template_has_limits() needs [Root, MountSetattr, Limits] {
+        let templates = Templates::new();
+        templates.create("t", &[]).succeeds();
+        templates.run("t", &["-m", "64m", "--pids-limit", "16"], &["pid"]).succeeds();
         templates.template(&["rm", "t"]).succeeds();
         templates.assert_nothing();
     }
