@@ -48,17 +48,17 @@ pub use error::{Error, ErrorKind, FailedStep};
 pub use live::Change;
 pub use pidfd::Usage;
 pub use plan::{
-    BothIds, CgroupFacts, Enforced, Hierarchy, HostFacts, IdFacts, IdRange, MountFacts, PathFacts,
-    Plan, PlannedStep, SourceKind, TemplatePlans, UserFacts, compile, compile_template,
+    BothIds, CgroupFacts, Enforced, Hierarchy, HostFacts, IdFacts, IdRange, JoinFacts, MountFacts,
+    PathFacts, Plan, PlannedStep, SourceKind, TemplatePlans, UserFacts, compile, compile_template,
 };
 pub use spec::{
     Access, Arch, Attributes, Capability, CapabilitySet, Caps, CapsParseError, Cpus, Dev,
-    DeviceLimit, Env, EnvFileError, Exec, HOST_NAME_MAX, IdMapping, IdMappingParseError, Landlock,
-    LimitParseError, Limits, Login, MAX_ARG_STRLEN, Masks, Mount, MountKind, MountParseError,
-    Namespace, Namespaces, Network, NetworkNamespace, Origin, ParentDeath, PathRule, Port,
-    PortParseError, Propagation, Protocol, Rate, Redirect, Resource, Rlimit, RlimitParseError,
-    Rootfs, Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram, Selection,
-    Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
+    DeviceLimit, Env, EnvFileError, Exec, HOST_NAME_MAX, IdMapping, IdMappingParseError, Join,
+    Landlock, LimitParseError, Limits, Login, MAX_ARG_STRLEN, Masks, Mount, MountKind,
+    MountParseError, Namespace, Namespaces, Network, NetworkNamespace, Origin, ParentDeath,
+    PathRule, Port, PortParseError, Propagation, Protocol, Rate, Redirect, Resource, Rlimit,
+    RlimitParseError, Rootfs, Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram,
+    Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
     UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name, system_mounts,
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, PinnedTemplate, Registry, Templates};

@@ -32,6 +32,7 @@ fn root() -> HostFacts {
         cgroups: CgroupFacts::default(),
         paths: PathFacts::default(),
         pasta: None,
+        join: None,
         ids: IdFacts::default(),
     }
 }

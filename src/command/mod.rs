@@ -30,8 +30,9 @@ pub use template::{Template, TemplateMounts};
 
 use crate::error::Error;
 use crate::spec::{
-    Dev, IdMapping, Login, Mount, Namespace, Network, Origin, ParentDeath, Port, Redirect, Rlimit,
-    Rootfs, Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, system_mounts,
+    Dev, IdMapping, Join, Login, Mount, Namespace, Network, Origin, ParentDeath, Port, Redirect,
+    Rlimit, Rootfs, Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes,
+    system_mounts,
 };
 use crate::state::PinnedTemplate;
 use crate::supervise::Child;
@@ -107,6 +108,29 @@ impl Command {
     pub fn env_clear(&mut self) -> &mut Self {
         self.spec.env.clear = Some(Origin::Call("Command::env_clear"));
         self.spec.env.changes.clear();
+        self
+    }
+
+    /// Starts the program in a box that runs, instead of a new one: see [`Entry::join`](crate::Entry::join). It gets
+    /// the namespaces, cgroups and root of the box, and is confined as its first process was: what else is said
+    /// of namespaces, mounts, limits or filters is an error. Its user, directory and capabilities are those of
+    /// the box unless set otherwise; a capability that is [added](Self::cap_add) may be more than the box has.
+    ///
+    /// It is killed when the calling process dies, and when the box ends; what it has started itself ends with the
+    /// box. As it is a child of the calling process, a box with process ids of its own has not ended until
+    /// it has been waited for: pid_namespaces(7).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use clonebox::{Command, Registry};
+    ///
+    /// let web = Registry::of_user()?.find("web")?;
+    /// let status = Command::new("ps").arg("ax").join(web.join()?).status()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join(&mut self, join: Join) -> &mut Self {
+        self.spec.join = Some(setting!("join", join));
         self
     }
 

@@ -47,7 +47,7 @@ pub enum TemplateMounts {
 #[derive(Clone, Debug)]
 pub struct Template {
     pub(super) spec: Arc<Spec>,
-    facts: Arc<HostFacts>,
+    pub(crate) facts: Arc<HostFacts>,
     pub(super) plan: Arc<Plan>,
     /// What was asked for, and what came of it.
     kind: Kind,
@@ -109,6 +109,11 @@ impl Template {
         mounts: TemplateMounts,
         pinned: Option<&PinnedTemplate>,
     ) -> Result<Self, Error> {
+        let conflicts = spec.conflicts();
+        if !conflicts.is_empty() {
+            return Err(Error::violations(&conflicts));
+        }
+        let spec = spec.effective().into_owned();
         let facts = HostFacts::gather(&spec);
         let kind = Kind {
             mounts_once: mounts == TemplateMounts::Once,

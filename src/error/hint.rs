@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
@@ -15,6 +16,7 @@ use crate::host;
 use crate::host::caller::{CAP_SYS_ADMIN, FILTERED, is_filtered, lacks};
 use crate::host::root::{has_security_module, is_initramfs};
 use crate::launch::in_first_user_namespace;
+use crate::pidfd;
 use crate::plan::{CgroupFile, Enforced, Filter, Plan, Step, quoted_bare, shown};
 use crate::spec::{Access, Spec, capability_name};
 
@@ -58,6 +60,38 @@ pub(super) fn pasta() -> Option<String> {
             "this user may not open {DEVICE}: chmod 666 {DEVICE}"
         )),
         errno => Some(format!("{DEVICE} cannot be opened here: {}", errno.desc())),
+    }
+}
+
+/// Whether the box that was to be joined is not there any more.
+pub(super) fn has_ended(spec: &Spec) -> bool {
+    let join = spec.join.as_ref();
+    join.is_some_and(|join| matches!(join.value.process.find(), Ok(None)))
+}
+
+/// The same, or whether it is about to end.
+pub(super) fn ends(spec: &Spec) -> bool {
+    /// How long the kernel may take to end the processes of a box. Our own choice.
+    const WITHIN: Duration = Duration::from_secs(1);
+    let Some(join) = &spec.join else {
+        return false;
+    };
+    match join.value.process.find() {
+        Ok(Some(first)) => pidfd::wait_until(&first, Instant::now().checked_add(WITHIN)),
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}
+
+/// Why there is no new process in a box.
+pub(super) fn joined(spec: &Spec, errno: Errno) -> Option<String> {
+    let join = &spec.join.as_ref()?.value;
+    match errno {
+        Errno::EAGAIN if !join.cgroups.is_empty() => Some(format!(
+            "the box {} may have no more processes, or they are too many for this user: clonebox stats {}",
+            join.name, join.name
+        )),
+        _ => None,
     }
 }
 

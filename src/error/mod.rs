@@ -106,6 +106,18 @@ impl Error {
     }
 
     pub(crate) fn launch(failure: Failure, plan: &Plan, spec: &Spec) -> Self {
+        let failure = match failure {
+            // A box that is ending takes no process any more, and kills those that it has.
+            Failure::NoProcess(Errno::ENOMEM)
+            | Failure::Step(_, Errno::ESRCH)
+            | Failure::Killed(..)
+                if hint::ends(spec) =>
+            {
+                Failure::BoxEnded
+            }
+            Failure::Step(..) | Failure::Exec(..) if hint::has_ended(spec) => Failure::BoxEnded,
+            failure => failure,
+        };
         match failure {
             Failure::Parent(action, errno) => {
                 let mut error = Self::new(ErrorKind::Parent, action, errno);
@@ -113,6 +125,16 @@ impl Error {
                 error
             }
             Failure::Call(failed) => Self::call_failed(*failed, plan),
+            Failure::BoxEnded => {
+                let name = spec.join.as_ref().map_or("", |join| join.value.name());
+                Self::state(format!("the box {name} has ended"))
+            }
+            Failure::NoProcess(errno) => {
+                let action = "make a process in the process namespace of the box";
+                let mut error = Self::new(ErrorKind::Setup, action, errno);
+                error.0.hint = hint::joined(spec, errno);
+                error
+            }
             Failure::Limit(failure) => Self::limit_failed(failure, plan),
             Failure::Clone(errno) => Self::clone_failed(errno, plan),
             Failure::Step(index, errno) => Self::step_failed(index, errno, plan, spec),
@@ -202,7 +224,10 @@ impl Error {
 
     fn clone_failed(errno: Errno, plan: &Plan) -> Self {
         let kinds: Vec<&str> = plan.clone.origins.iter().map(|(kind, _)| *kind).collect();
-        let action = format!("make the box's namespaces ({})", kinds.join(", "));
+        let action = match kinds[..] {
+            [] => "make a process".to_owned(),
+            _ => format!("make the box's namespaces ({})", kinds.join(", ")),
+        };
         let mut error = Self::new(ErrorKind::Clone, &action, errno);
         let asked = plan
             .clone

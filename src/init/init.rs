@@ -19,8 +19,8 @@ use crate::kernel::{
 use crate::report::{self, ENDED, FAILED, STARTED};
 
 const TIOCGPGRP: usize = 0x540f;
-const TIOCSPGRP: usize = 0x5410;
-const TIOCSCTTY: usize = 0x540e;
+pub(crate) const TIOCSPGRP: usize = 0x5410;
+pub(crate) const TIOCSCTTY: usize = 0x540e;
 const WNOHANG: usize = 1;
 const WUNTRACED: usize = 2;
 const SIGCHLD: i32 = 17;
@@ -235,7 +235,7 @@ fn words(words: [usize; 6]) -> [Arg; 6] {
 }
 
 /// Whether the init has the foreground of a terminal on descriptor 0, to give to the program.
-fn is_foreground() -> bool {
+pub(crate) fn is_foreground() -> bool {
     let mut group = 0u32;
     call(IOCTL, [0, TIOCGPGRP, (&raw mut group).addr(), 0, 0, 0]) == 0
         && group as isize == call(GETPGID, [0; 6])

@@ -11,6 +11,7 @@ mod number {
     pub(crate) const RT_SIGPROCMASK: usize = 14;
     pub(crate) const IOCTL: usize = 16;
     pub(crate) const RECVMSG: usize = 47;
+    pub(crate) const CLONE: usize = 56;
     pub(crate) const EXECVE: usize = 59;
     pub(crate) const WAIT4: usize = 61;
     pub(crate) const KILL: usize = 62;
@@ -25,7 +26,6 @@ mod number {
     pub(crate) const PRCTL: usize = 157;
     pub(crate) const PPOLL: usize = 271;
     pub(crate) const DUP3: usize = 292;
-    pub(crate) const CLONE: usize = 56;
     pub(crate) const CLOSE: usize = 3;
 }
 
@@ -37,6 +37,7 @@ mod number {
     pub(crate) const RT_SIGPROCMASK: usize = 135;
     pub(crate) const IOCTL: usize = 29;
     pub(crate) const RECVMSG: usize = 212;
+    pub(crate) const CLONE: usize = 220;
     pub(crate) const EXECVE: usize = 221;
     pub(crate) const WAIT4: usize = 260;
     pub(crate) const KILL: usize = 129;
@@ -51,7 +52,6 @@ mod number {
     pub(crate) const PRCTL: usize = 167;
     pub(crate) const PPOLL: usize = 73;
     pub(crate) const DUP3: usize = 24;
-    pub(crate) const CLONE: usize = 220;
     pub(crate) const CLOSE: usize = 57;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A program of a few KiB that clonebox executes from memory, in one of five roles, which `argv[0]`
-//! names: `init`, PID 1 of a box; `exec`, which executes the program of a box with a root filesystem;
-//! `stand`, which waits for what to execute; `guard`, which gives a terminal its settings back; or `tie`, which
-//! ends another program with a box.
+//! A program of a few KiB that clonebox executes from memory, in one of six roles, which `argv[0]`
+//! names: `init`, PID 1 of a box; `exec`, which executes the program of a box with a root filesystem; `join`,
+//! which executes one in the process namespace of a box that runs; `stand`, which waits for what to execute;
+//! `guard`, which gives a terminal its settings back; or `tie`, which ends another program with a box.
 //!
 //! It is no part of the library's crate: `build.rs` compiles it and embeds it. It has neither std nor
 //! libc, and makes its system calls through clonebox-child.
@@ -14,6 +14,7 @@
 mod exec;
 mod guard;
 mod init;
+mod join;
 mod kernel;
 mod report;
 mod stand;
@@ -75,6 +76,7 @@ extern "C" fn start(stack: *const usize) -> ! {
     match args.bytes(0) {
         b"init" => init::run(&args),
         b"exec" => exec::run(&args),
+        b"join" => join::run(&args),
         b"stand" => stand::run(&args),
         b"guard" => guard::run(&args),
         b"tie" => tie::run(&args),

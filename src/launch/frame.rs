@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::handover::Handover;
 use super::idmap;
 use super::init::InitReport;
+use super::join::{self, First};
 use super::memory::Memory;
 use super::outcome::{Failure, Timings};
 use super::pty::{self, KernelTermios, Pty};
@@ -85,8 +86,8 @@ struct Kept {
 }
 
 /// As many as a launch has at most without those mounts: streams, a terminal, the listener's way, the parent's, two of
-/// our program, the mounts of a template, a network, cgroups.
-const KEPT: usize = 3 + 1 + 1 + 1 + 3 + 1 + slot::CGROUPS.len() + 1;
+/// our program, the mounts of a template, a network, cgroups, the box that is joined.
+const KEPT: usize = 3 + 1 + 1 + 1 + 3 + 1 + slot::CGROUPS.len() + 1 + 2;
 
 impl Kept {
     fn push(&mut self, fd: OwnedFd) {
@@ -148,6 +149,7 @@ impl Frame {
             .supply_init(supplies.init)
             .map_err(cannot("make the init ready"))?;
         let cgroup = frame.supply_cgroup()?;
+        frame.supply_box()?;
         frame.supply_mounts()?;
         frame.supply_words(supplies.given);
         let ends = Ends { ptmx, init, cgroup };
@@ -257,10 +259,10 @@ impl Frame {
 
     fn supply_init(&mut self, init: Option<BorrowedFd<'_>>) -> nix::Result<Option<InitReport>> {
         let Some(init) = init else { return Ok(None) };
-        let (report, theirs) = if self.plan.role == Some(Role::Stand) {
-            InitReport::socket()?
-        } else {
-            InitReport::pipe()?
+        let (report, theirs) = match self.plan.role {
+            Some(Role::Stand) => InitReport::socket()?,
+            Some(Role::Join) => InitReport::witness()?,
+            _ => InitReport::pipe()?,
         };
         self.lend(slot::INIT, init)?;
         self.supply(slot::INIT_REPORT, theirs)?;
@@ -285,6 +287,31 @@ impl Frame {
             self.kept.push(directory);
         }
         Ok(Some(cgroup))
+    }
+
+    /// The box that is joined: a pidfd of its first process, its root, its cgroups.
+    fn supply_box(&mut self) -> Result<(), Failure> {
+        let plan = Arc::clone(&self.plan);
+        let Some(join) = &plan.join else {
+            return Ok(());
+        };
+        let failed = |errno| match errno {
+            Errno::ESRCH | Errno::ENOENT => Failure::BoxEnded,
+            errno => Failure::Parent("look at the box", errno),
+        };
+        let first = First::find(join).map_err(failed)?;
+        let root = first.root().map_err(failed)?;
+        self.supply(slot::BOX, first.pidfd).map_err(failed)?;
+        self.supply(slot::BOX_ROOT, root).map_err(failed)?;
+        for (slot, (unified, path)) in slot::CGROUPS.into_iter().zip(&plan.cgroups.there) {
+            let (door, into) = join::cgroup(*unified, path).map_err(failed)?;
+            self.supply(slot, door).map_err(failed)?;
+            if let Some(into) = into {
+                self.into_cgroup = into.as_raw_fd();
+                self.kept.push(into);
+            }
+        }
+        Ok(())
     }
 
     fn supply_mounts(&mut self) -> Result<(), Failure> {

@@ -6,7 +6,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{IoSlice, Read, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
@@ -15,7 +15,8 @@ use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, send, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    UnixCredentials, recvmsg, send, sendmsg, setsockopt, socketpair, sockopt,
 };
 use nix::unistd::pipe2;
 
@@ -31,6 +32,8 @@ pub(crate) const NO_CANDIDATE: usize = u32::MAX as usize;
 const STARTED: u32 = 1;
 const FAILED: u32 = 2;
 const ENDED: u32 = 3;
+const NO_PROCESS: u32 = 4;
+const PROCESS: u32 = 5;
 
 /// The program in a file that nobody can change.
 pub(crate) fn sealed() -> nix::Result<OwnedFd> {
@@ -79,6 +82,23 @@ pub(crate) struct Told<'a> {
     pub(crate) streams: [Option<BorrowedFd<'a>>; 3],
 }
 
+/// What those who enter a process namespace have said.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// Who has said it: this process made that one, as this process sees both.
+    Made(u32, u32),
+    /// Who is there.
+    There(u32),
+    /// There is nobody: the errno.
+    Nobody(i32),
+    /// Nothing that makes sense.
+    Nonsense,
+    /// Nothing until the deadline.
+    Late,
+    /// Nothing any more: they are gone.
+    Gone,
+}
+
 /// The parent's end of the pipe that the init reports to.
 #[derive(Debug)]
 pub(crate) struct InitReport(File);
@@ -99,6 +119,47 @@ impl InitReport {
             SockFlag::SOCK_CLOEXEC,
         )?;
         Ok((Self(own.into()), theirs))
+    }
+
+    /// A socket that tells as well who has written, for one that enters a process namespace.
+    pub(super) fn witness() -> nix::Result<(Self, OwnedFd)> {
+        let (own, theirs) = Self::socket()?;
+        setsockopt(&own.0, sockopt::PassCred, &true)?;
+        Ok((own, theirs))
+    }
+
+    /// Waits for the next word about the process namespace.
+    pub(super) fn hear(&self, deadline: Option<Instant>) -> Said {
+        if !readable(self.0.as_fd(), deadline) {
+            return Said::Late;
+        }
+        let mut words = [[0; 4]; 3];
+        let mut data = [IoSliceMut::new(words.as_flattened_mut())];
+        let mut space = nix::cmsg_space!(UnixCredentials);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = recvmsg::<()>(self.0.as_raw_fd(), &mut data, Some(&mut space), flags);
+        let Ok(received) = received else {
+            return Said::Gone;
+        };
+        let length = received.bytes;
+        let sender = received.cmsgs().ok().and_then(|mut all| {
+            all.find_map(|message| match message {
+                ControlMessageOwned::ScmCredentials(who) => u32::try_from(who.pid()).ok(),
+                _ => None,
+            })
+        });
+        match (length, words.map(u32::from_ne_bytes), sender) {
+            (0, ..) => Said::Gone,
+            (12, [PROCESS, pid, _], Some(sender)) => Said::Made(sender, pid),
+            (12, [STARTED, ..], Some(sender)) => Said::There(sender),
+            (12, [NO_PROCESS | FAILED, _, errno], _) => Said::Nobody(errno.cast_signed()),
+            _ => Said::Nonsense,
+        }
+    }
+
+    /// Lets it go on.
+    pub(super) fn let_go_on(&self) -> nix::Result<()> {
+        send(self.0.as_raw_fd(), &[1], MsgFlags::MSG_NOSIGNAL).map(drop)
     }
 
     /// Tells one that stands what to execute: see `src/init/stand.rs`.

@@ -22,6 +22,7 @@ mod gate;
 mod handover;
 mod idmap;
 mod init;
+mod join;
 mod landlock;
 mod memory;
 mod mounts;

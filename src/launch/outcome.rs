@@ -69,6 +69,10 @@ pub(crate) enum Failure {
     Parent(&'static str, Errno),
     /// The same, of a call that somebody asked for.
     Call(Box<FailedCall>),
+    /// The box that was to be joined has ended.
+    BoxEnded,
+    /// There can be no new process in its process namespace.
+    NoProcess(Errno),
     /// A limit could not be set.
     Limit(MakeError),
     /// clone(2) or clone3(2) failed.

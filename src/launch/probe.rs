@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd;
 
 pub(crate) use super::paths::{mount_setattr, openat2};
-use super::{cgroups, landlock, paths, subids, users};
+use super::{cgroups, join, landlock, paths, subids, users};
 use crate::host;
 use crate::plan::HostFacts;
 use crate::spec::{CapabilitySet, Namespace, Network, Redirect, Spec, Tty};
@@ -38,6 +38,7 @@ pub(crate) fn refuse_clone3() {
 impl HostFacts {
     /// Asks for what the plan of `spec` depends on. It takes some 50 short system calls.
     pub fn gather(spec: &Spec) -> Self {
+        let spec = &*spec.effective();
         let (effective, permitted) = capability_sets();
         let last_cap = last_cap();
         let terminal = matches!(spec.tty.value, Tty::Auto | Tty::Inherit);
@@ -77,6 +78,7 @@ impl HostFacts {
                 Network::Pasta => host::find_program("pasta"),
                 _ => None,
             },
+            join: join::gather(spec),
             ids: subids::gather(spec),
         }
     }

@@ -13,10 +13,10 @@ use super::dumpable::Dumpable;
 use super::foreground::Foreground;
 use super::frame::{Ends, Frame, Supplies, monotonic_ns};
 use super::gate::{Gate, Network, Trouble};
-use super::init::{InitReport, Start, Told};
+use super::init::{InitReport, Said, Start, Told};
 use super::outcome::{Failure, Started};
 use super::{spawner, wait};
-use crate::pidfd::{WaitStatus, kill, wait_for};
+use crate::pidfd::{self, WaitStatus, kill, poll_for, wait_for};
 use crate::plan::{Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
@@ -36,13 +36,13 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
     let dumpable = Dumpable::keep(plan, deadline).ok_or(Failure::Late(usize::MAX))?;
     let to_lend = plan.terminal == Terminal::Inherit && Foreground::is_ours();
     let Cloned {
-        pid,
+        mut pid,
         mut late,
         gate,
     } = clone(&frame, deadline).map_err(Failure::Clone)?;
     let foreground = to_lend.then(|| Foreground::of(pid));
     // SAFETY: the clone has succeeded, so the kernel has put a new descriptor there.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(frame.shared().pidfd.load(Ordering::Relaxed)) };
+    let mut pidfd = unsafe { OwnedFd::from_raw_fd(frame.shared().pidfd.load(Ordering::Relaxed)) };
 
     let network = match gate.unwrap_or_else(|| match frame.gate() {
         Some(gate) => gate.serve(frame.shared(), deadline),
@@ -88,12 +88,15 @@ pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started
         end(&pidfd);
         return Err(Failure::TimeNamespace);
     }
+    if let Some(report) = init.as_ref().filter(|_| plan.role == Some(Role::Join)) {
+        (pid, pidfd) = enter(report, (pid, &pidfd), deadline)?;
+    }
     if let Some(report) = &mut init
         && plan.role != Some(Role::Stand)
     {
         await_program(report, plan.role, &pidfd, deadline)?;
     }
-    let init = init.filter(|_| plan.role != Some(Role::Exec));
+    let init = init.filter(|_| !matches!(plan.role, Some(Role::Exec | Role::Join)));
     if let Some(foreground) = foreground {
         foreground.lend();
     }
@@ -205,6 +208,59 @@ fn failure(frame: &Frame, pidfd: &OwnedFd) -> Option<Failure> {
     (!frame.plan.leaves(step)).then(|| Failure::Killed(step, status_of(pidfd)))
 }
 
+/// Takes the process that has entered the process namespace of a box for the child: it is one as well. The one
+/// that has made it ends.
+fn enter(
+    report: &InitReport,
+    maker: (u32, &OwnedFd),
+    deadline: Option<Instant>,
+) -> Result<(u32, OwnedFd), Failure> {
+    let (maker, pidfd) = maker;
+    let mut made: Option<(u32, OwnedFd)> = None;
+    let failure = loop {
+        match report.hear(deadline) {
+            Said::Made(sender, pid) if sender == maker => {
+                made = own_child(pid).ok().map(|pidfd| (pid, pidfd));
+            }
+            Said::There(pid) => {
+                let Ok(entered) = own_child(pid) else {
+                    continue;
+                };
+                status_of(pidfd);
+                if made.is_none() {
+                    // What its maker has said as well.
+                    report.hear(Some(Instant::now()));
+                }
+                // One that does not hear it has been killed, as is seen next.
+                let _ = report.let_go_on();
+                return Ok((pid, entered));
+            }
+            Said::Made(..) | Said::Nonsense => {}
+            Said::Nobody(errno) => break Failure::NoProcess(Errno::from_raw(errno)),
+            Said::Late => break Failure::Late(usize::MAX),
+            Said::Gone => break Failure::Killed(usize::MAX, WaitStatus::Killed(libc::SIGKILL)),
+        }
+    };
+    end(pidfd);
+    if made.is_none()
+        && let Said::Made(_, pid) = report.hear(Some(Instant::now()))
+    {
+        made = own_child(pid).ok().map(|pidfd| (pid, pidfd));
+    }
+    // The box does not end before all of its processes have been waited for.
+    if let Some((_, pidfd)) = made {
+        end(&pidfd);
+    }
+    Err(failure)
+}
+
+/// A child of this process that has not been waited for. Whoever is in the box could have said that he is one.
+fn own_child(pid: u32) -> nix::Result<OwnedFd> {
+    let pidfd = pidfd::of_process(pid)?;
+    poll_for(&pidfd, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)?;
+    Ok(pidfd)
+}
+
 /// Waits until our program says that the program of the box runs. One that has given its place to it
 /// says nothing: its end of the pipe is closed.
 fn await_program(
@@ -215,7 +271,7 @@ fn await_program(
 ) -> Result<(), Failure> {
     match report.start(deadline) {
         Start::Started => Ok(()),
-        Start::Gone if role == Some(Role::Exec) => Ok(()),
+        Start::Gone if matches!(role, Some(Role::Exec | Role::Join)) => Ok(()),
         Start::Failed(candidate, errno) => {
             let _ = wait_for(pidfd);
             Err(Failure::Exec(candidate, Errno::from_raw(errno)))

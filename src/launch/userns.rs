@@ -94,7 +94,7 @@ pub(super) fn write(
     deadline: Option<Instant>,
 ) -> Result<(), Trouble> {
     match plan.writer {
-        Writer::Child => return Ok(()),
+        Writer::Child | Writer::Nobody { .. } => return Ok(()),
         Writer::Parent => process
             .write_maps(&plan.maps)
             .map_err(|(action, call, errno)| failed(plan, action, call, Cause::Errno(errno)))?,

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 
+use super::join::First;
 use crate::plan::{UserFacts, shown};
 use crate::spec::{Login, Mount, MountKind, Setting, Spec, Writes, passwd};
 
@@ -22,8 +23,26 @@ const RETRIES: usize = 1000;
 
 /// Looks up the user of a description that names one.
 pub(super) fn gather(spec: &Spec) -> Option<Result<UserFacts, String>> {
-    let login = &spec.login.as_ref()?.value;
+    let Some(login) = spec.login.as_ref().map(|login| &login.value) else {
+        return of_the_box(spec).map(Ok);
+    };
     Some(Files::of(spec).and_then(|files| resolve(login, &files)))
+}
+
+/// Who the program of a box is that is joined, as it was when the box was started.
+fn of_the_box(spec: &Spec) -> Option<UserFacts> {
+    let walls = &spec.join.as_ref()?.value.walls;
+    let (groups, home) = walls.login.as_ref()?;
+    let same = spec
+        .user
+        .as_ref()
+        .is_some_and(|user| user.value == walls.user);
+    same.then(|| UserFacts {
+        uid: walls.user.uid,
+        gid: walls.user.gid,
+        groups: groups.clone(),
+        home: home.clone(),
+    })
 }
 
 fn resolve(login: &Login, files: &Files) -> Result<UserFacts, String> {
@@ -83,6 +102,12 @@ struct Files(Vec<OwnedFd>);
 
 impl Files {
     fn of(spec: &Spec) -> Result<Self, String> {
+        if let Some(join) = &spec.join {
+            let root = First::find(&join.value).and_then(|first| first.root());
+            let cannot =
+                |errno: Errno| format!("cannot open the root of the box: {}", errno.desc());
+            return Ok(Self(vec![root.map_err(cannot)?]));
+        }
         let paths = match spec.rootfs.as_ref().map(|rootfs| &rootfs.value) {
             None => vec![PathBuf::from("/")],
             Some(rootfs) => match &rootfs.writes {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::spec::capability_name;
+use crate::spec::{CapabilitySet, capability_name};
 
 /// The kinds of namespaces, as /proc names them.
 const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
@@ -73,6 +73,14 @@ pub(crate) fn inspect(pid: u32) -> Value {
         "threads": number("Threads"),
         "membership": membership(&fs::read_to_string(proc.join("cgroup")).unwrap_or_default()),
     })
+}
+
+/// The bounding set of a process.
+pub(crate) fn bounding_set(pid: u32) -> Option<CapabilitySet> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mut lines = status.lines();
+    let text = lines.find_map(|line| line.strip_prefix("CapBnd:"))?;
+    u64::from_str_radix(text.trim(), 16).ok().map(CapabilitySet)
 }
 
 /// A namespace: its inode, and whether the caller is in it as well.

@@ -8,4 +8,4 @@ mod inspect;
 pub use diff::Change;
 pub(crate) use diff::diff;
 pub(crate) use freezer::Freezer;
-pub(crate) use inspect::inspect;
+pub(crate) use inspect::{bounding_set, inspect};

@@ -2,6 +2,7 @@
 //! Processes by pidfd: a process id may be another process by now, a pidfd never is. See
 //! pidfd_open(2).
 
+mod identity;
 mod info;
 mod wait;
 
@@ -13,6 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
+pub(crate) use identity::Identity;
 pub(crate) use info::exit_status;
 pub use wait::Usage;
 pub(crate) use wait::{WaitStatus, poll_for, reap_silent, wait_for};

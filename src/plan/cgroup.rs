@@ -25,9 +25,32 @@ const PERIOD_US: u64 = 100_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cgroups {
     pub(crate) groups: Vec<Group>,
+    /// Those of a box that is joined: whether of version 2, and where.
+    pub(crate) there: Vec<(bool, PathBuf)>,
 }
 
 impl Cgroups {
+    /// Whether the child enters any.
+    pub(super) fn any(&self) -> bool {
+        self.doors().next().is_some()
+    }
+
+    /// Those that it enters: of each whether it is of version 2, and who asked for it.
+    fn doors(&self) -> impl Iterator<Item = (bool, &Origin)> {
+        let made = self.groups.iter().map(|group| {
+            let first = group.files.first();
+            (
+                group.unified,
+                first.map_or(&Origin::Default, |file| &file.origin),
+            )
+        });
+        let there = self
+            .there
+            .iter()
+            .map(|(unified, _)| (*unified, &Origin::Default));
+        made.chain(there)
+    }
+
     /// What the hierarchies are called in which there is one; nothing is the name of version 2.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().map(|group| group.names.as_str())
@@ -102,6 +125,9 @@ pub(super) fn decide(
     facts: &HostFacts,
 ) -> Result<(Cgroups, Vec<Violation>), Vec<Violation>> {
     let mut cgroups = Cgroups::default();
+    if let Some(join) = &spec.join {
+        cgroups.there = join.value.cgroups.clone();
+    }
     let mut missed = Vec::new();
     if !spec.limits.any() {
         return Ok((cgroups, missed));
@@ -356,21 +382,17 @@ pub(crate) fn changes(
 
 /// Whether the kernel makes the child in its cgroup.
 pub(super) fn clone_into(draft: &Draft<'_>) -> bool {
-    draft.facts.clone3 && draft.cgroups.groups.iter().any(|group| group.unified)
+    draft.facts.clone3 && draft.cgroups.doors().any(|(unified, _)| unified)
 }
 
 /// The child moves itself into those of its cgroups that it was not made in. Then it gets a cgroup
 /// namespace, if it is to have one: the cgroup in which it is made is its root.
 pub(super) fn join(draft: &Draft<'_>, steps: &mut Steps) {
     let into = clone_into(draft);
-    for (group, slot) in draft.cgroups.groups.iter().zip(slot::CGROUPS) {
-        if group.unified && into {
+    for ((unified, origin), slot) in draft.cgroups.doors().zip(slot::CGROUPS) {
+        if unified && into {
             continue;
         }
-        let origin = group
-            .files
-            .first()
-            .map_or(&Origin::Default, |file| &file.origin);
         let args = [Value::Slot(slot), Value::Static(c"0"), Value::Int(1)];
         let call = Call::new("write", libc::SYS_write, args);
         steps.push(origin, "enter the cgroup", call);

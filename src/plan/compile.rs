@@ -14,6 +14,8 @@
 //! 4. Clocks; a session keyring, *before* ids change: it is the box's; names, network, scores. Partly through
 //!    the /proc of the host, as the caller. A network is joined by CAP_SYS_ADMIN, or connected while the child
 //!    waits: *after* its maps, which pasta needs, and *before* ids change, as its namespaces are opened then.
+//!    A box that runs is joined here, when everything of the caller's has been opened: see `plan/join.rs`. What is
+//!    below of namespaces and mounts is none of its plan's.
 //! 5. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
 //!    A template makes 5 to 9 once, as far as its launches may share it: see `plan/template.rs`.
 //! 6. What is opened as the caller. Then the child becomes somebody of the box, if the caller is nobody
@@ -34,6 +36,7 @@
 //!     comes after it, it must allow. A box without no_new_privs gets it before 13, by CAP_SYS_ADMIN.
 //! 16. execve(2).
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::call::Call;
@@ -43,11 +46,11 @@ use super::exec::{self, Exec};
 use super::facts::HostFacts;
 use super::step::{ForUserns, Plan, Step, Steps, Terminal};
 use super::{
-    caps, cgroup, death, dev, fd, idmap, keyring, landlock, mount, namespaces, nested, net,
+    caps, cgroup, death, dev, fd, idmap, join, keyring, landlock, mount, namespaces, nested, net,
     no_new_privs, priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template, time, tty,
     user, userns, uts, workdir,
 };
-use crate::spec::{Network, Spec, Violation};
+use crate::spec::{CapabilitySet, Network, Spec, Violation};
 
 /// The plans of a template.
 #[derive(Debug)]
@@ -64,7 +67,8 @@ pub struct TemplatePlans {
 ///
 /// Everything that is wrong with the description.
 pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
-    Ok(compile_kind(spec, facts, Kind::default())?.each)
+    let spec = settled(spec)?;
+    Ok(compile_kind(&spec, facts, Kind::default())?.each)
 }
 
 /// The same for a template: mounts that its launches may have in common are made once.
@@ -77,7 +81,18 @@ pub fn compile_template(spec: &Spec, facts: &HostFacts) -> Result<TemplatePlans,
         mounts_once: true,
         stands: false,
     };
-    compile_kind(spec, facts, kind)
+    let spec = settled(spec)?;
+    compile_kind(&spec, facts, kind)
+}
+
+/// The description with what the box that it joins settles.
+fn settled(spec: &Spec) -> Result<Cow<'_, Spec>, Vec<Violation>> {
+    let conflicts = spec.conflicts();
+    if conflicts.is_empty() {
+        Ok(spec.effective())
+    } else {
+        Err(conflicts)
+    }
 }
 
 pub(crate) fn compile_kind(
@@ -102,6 +117,9 @@ pub(crate) fn compile_kind(
         makes: Vec::new(),
         exec: Exec::none(),
         cgroups: Cgroups::default(),
+        join: None,
+        caps: CapabilitySet::NONE,
+        user: draft.program_user(),
         userns: None,
         network: None,
         pasta: None,
@@ -128,15 +146,22 @@ pub(crate) fn compile_kind(
         makes,
         exec,
         cgroups: draft.cgroups.clone(),
+        join: spec.join.as_ref().map(|join| join.value.clone()),
+        caps: caps::kept(&draft),
+        user: draft.program_user(),
         landlock: draft.landlock,
         seccomp: draft.seccomp.clone(),
         missed: draft.missed.clone(),
-        userns: draft.userns.as_ref().map(|userns| ForUserns {
-            maps: userns.maps.clone(),
-            writer: userns.writer,
-            origin: userns.origin.clone(),
-            trees,
-        }),
+        userns: draft
+            .userns
+            .as_ref()
+            .filter(|userns| userns.is_made())
+            .map(|userns| ForUserns {
+                maps: userns.maps.clone(),
+                writer: userns.writer,
+                origin: userns.origin.clone(),
+                trees,
+            }),
         network: match &spec.namespaces.net.value {
             Network::Join(namespace) => Some(namespace.clone()),
             _ => None,
@@ -147,7 +172,7 @@ pub(crate) fn compile_kind(
         parent_death: spec.parent_death.value,
         maps_without_privilege: userns::without_privilege(&draft),
         changes_ids: draft.change().is_some() || userns::becomes(&draft),
-        hidden: facts.uid == 0,
+        hidden: facts.uid == 0 || spec.join.is_some(),
         numbers: draft.numbers,
         role: draft.role(),
         time_namespace: spec.namespaces.time.is_some(),
@@ -169,6 +194,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Option<Vec<Step>>, Vec<Step>, Vec<P
     nested::forbid(draft, &mut steps);
     time::offsets(draft, &mut steps);
     keyring::join(draft, &mut steps);
+    join::enter(draft, &mut steps);
     uts::names(draft, &mut steps);
     net::set_up(draft, &mut steps);
     priority::set(draft, &mut steps);

@@ -9,7 +9,7 @@ use super::seccomp::{self, Filter};
 use super::step::{Role, Terminal};
 use super::template::{self, Split};
 use super::userns::{Userns, Writer};
-use super::{fd, ids, nested, net, tty, user};
+use super::{fd, ids, join, nested, net, tty, user};
 use crate::spec::{
     Dev, Namespace, Origin, Propagation, Setting, Spec, User, Violation, random_name,
 };
@@ -27,8 +27,9 @@ pub(crate) struct Kind {
 
 impl Kind {
     /// What of ours comes before the program, if anything.
-    pub(super) fn role(self, spec: &Spec) -> Option<Role> {
+    pub(super) fn role(self, spec: &Spec, facts: &HostFacts) -> Option<Role> {
         match (&spec.init, &spec.rootfs) {
+            _ if spec.join.is_some() => Some(join::role(facts)),
             _ if self.stands => Some(Role::Stand),
             (Some(_), _) => Some(Role::Init),
             (None, Some(_)) => Some(Role::Exec),
@@ -68,6 +69,7 @@ impl<'a> Draft<'a> {
         facts: &'a HostFacts,
         kind: Kind,
     ) -> Result<Self, Vec<Violation>> {
+        join::check(spec, facts)?;
         let (terminal, on_terminal) = tty::decide(spec, facts);
         let user = user::resolve(spec, facts)?;
         let userns = ids::decide(spec, facts, user.as_ref())?;
@@ -106,18 +108,26 @@ impl<'a> Draft<'a> {
 
     /// What of ours comes before the program, if anything.
     pub(super) fn role(&self) -> Option<Role> {
-        self.kind.role(self.spec)
+        self.kind.role(self.spec, self.facts)
     }
 
     /// Who asked for what comes before the program.
     pub(super) fn program_origin(&self) -> &Origin {
-        self.spec.init.as_ref().unwrap_or(self.rootfs_origin())
+        let join = self.spec.join.as_ref().map(|join| &join.origin);
+        let init = self.spec.init.as_ref();
+        init.or(join).unwrap_or(self.rootfs_origin())
     }
 
     /// Who asked for the root filesystem.
     pub(super) fn rootfs_origin(&self) -> &Origin {
         let rootfs = self.spec.rootfs.as_ref();
         rootfs.map_or(&Origin::Default, |rootfs| &rootfs.origin)
+    }
+
+    /// Whether files of somebody else are in the place of the caller's.
+    pub(super) fn foreign_root(&self) -> bool {
+        let join = self.spec.join.as_ref();
+        self.spec.rootfs.is_some() || join.is_some_and(|join| join.value.walls.rootfs)
     }
 
     /// Whether a new terminal is one of a devpts of the box's own.
@@ -140,7 +150,7 @@ impl<'a> Draft<'a> {
     /// Whether the child waits for its maps at the gate: see [`userns`](super::userns).
     pub(super) fn waits_for_maps(&self) -> bool {
         let userns = self.userns.as_ref();
-        userns.is_some_and(|userns| userns.writer != Writer::Child)
+        userns.is_some_and(|userns| matches!(userns.writer, Writer::Parent | Writer::Helpers))
     }
 
     /// Whether the child waits for the parent at the gate, for whatever.
@@ -163,6 +173,19 @@ impl<'a> Draft<'a> {
             Some(userns) => Some(&userns.program),
         };
         user.is_none_or(|user| user.value.uid == 0)
+    }
+
+    /// Who the program runs as.
+    pub(super) fn program_user(&self) -> User {
+        let user = match &self.userns {
+            None => self.user.as_ref(),
+            Some(userns) => Some(&userns.program),
+        };
+        let caller = User {
+            uid: self.facts.uid,
+            gid: self.facts.gid,
+        };
+        user.map_or(caller, |user| user.value)
     }
 
     /// Whether mounts of the host may appear below a bind.

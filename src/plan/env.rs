@@ -32,7 +32,7 @@ const OF_THE_HOST: [&str; 12] = [
 /// ids of the host, which are others' in a user namespace and a root filesystem.
 fn fits(name: &OsStr, draft: &Draft<'_>) -> bool {
     let bytes = name.as_bytes();
-    let rootfs = draft.spec.rootfs.is_some();
+    let rootfs = draft.foreign_root();
     let of_host = rootfs
         && (bytes.starts_with(b"LD_") || OF_THE_HOST.iter().any(|one| one.as_bytes() == bytes));
     let of_sudo = (rootfs || draft.userns.is_some()) && bytes.starts_with(b"SUDO_");

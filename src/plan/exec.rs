@@ -158,6 +158,7 @@ pub(super) fn prepare(draft: &Draft<'_>) -> Exec {
         let number = |number: String| c_string(number.into_bytes());
         let role = match draft.role() {
             Some(Role::Init) => c"init",
+            Some(Role::Join) => c"join",
             Some(Role::Stand) => c"stand",
             Some(Role::Exec) | None => c"exec",
         };
@@ -218,6 +219,7 @@ pub(super) fn steps(draft: &Draft<'_>, exec: &Exec, steps: &mut Steps) {
     let action = draft.role().map(|role| match role {
         Role::Init => "execute the init",
         Role::Exec => "leave the launcher's executable",
+        Role::Join => "enter the process namespace of the box",
         Role::Stand => "stand until there is a program",
     });
     if let Some(action) = action {

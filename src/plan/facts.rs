@@ -4,7 +4,7 @@
 use std::ffi::{CStr, OsString};
 use std::path::PathBuf;
 
-use crate::spec::CapabilitySet;
+use crate::spec::{CapabilitySet, IdMapping};
 
 /// What must be known of the host and of the calling process to compile a plan.
 /// [`HostFacts::gather`] asks for it; a test may make it up.
@@ -53,6 +53,8 @@ pub struct HostFacts {
     pub paths: PathFacts,
     /// Where pasta(1) is; nothing if it is not here, or for a description that does not ask for it.
     pub pasta: Option<PathBuf>,
+    /// About the box that is joined, or why it cannot be; `None` for a description that joins none.
+    pub join: Option<Result<JoinFacts, String>>,
     /// About ids; nothing for a description that needs none but the caller's.
     pub ids: IdFacts,
 }
@@ -70,6 +72,19 @@ pub struct IdFacts {
     pub name: String,
     /// Why newuidmap(1) and newgidmap(1) cannot be used, if they cannot.
     pub helpers_missing: Option<String>,
+}
+
+/// A box that is joined, as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JoinFacts {
+    /// The namespaces of its own that it has: `CLONE_NEW*` flags.
+    pub namespaces: i32,
+    /// The user ids of its user namespace, as the caller sees them; nothing where it has the caller's.
+    pub uids: Vec<IdMapping>,
+    /// The same of group ids.
+    pub gids: Vec<IdMapping>,
+    /// setgroups(2) is not denied there.
+    pub setgroups: bool,
 }
 
 /// Ranges of user ids and of group ids.

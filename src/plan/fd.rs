@@ -40,7 +40,7 @@ impl Numbers {
         let mut free = (3..).filter(|number| !passed(number));
         let mut take = |wanted: bool| if wanted { free.next() } else { None };
         let old = closes(spec, facts);
-        let program = kind.role(spec).is_some();
+        let program = kind.role(spec, facts).is_some();
         Self {
             report: take(program),
             parent: take(old && spec.parent_death.value != ParentDeath::Survive),
@@ -82,7 +82,7 @@ impl Numbers {
 /// Whether the others are closed rather than marked. With a root of its own a box must not even execute
 /// what a directory of the caller leads to (CVE-2024-21626).
 fn closes(spec: &Spec, facts: &HostFacts) -> bool {
-    !facts.close_range_cloexec || spec.rootfs.is_some()
+    !facts.close_range_cloexec || spec.rootfs.is_some() || spec.join.is_some()
 }
 
 pub(super) fn dup(from: Slot, to: i32, flags: i32) -> Call {

@@ -2,6 +2,7 @@
 //! Which ids a user namespace has, and who writes them down.
 
 use super::facts::{HostFacts, IdRange};
+use super::join;
 use super::userns::{Maps, Userns, Writer};
 use crate::spec::{
     IdMapping, MAX_MAPPINGS, Origin, Setting, Spec, User, UserNamespace, Violation, container_of,
@@ -38,6 +39,9 @@ pub(super) fn decide(
     facts: &HostFacts,
     user: Option<&Setting<User>>,
 ) -> Decision<Option<Userns>> {
+    if let Some(join) = &spec.join {
+        return Ok(join::userns(join, facts, user));
+    }
     let own = &spec.namespaces;
     let asked = own.uid_mappings.iter().chain(&own.gid_mappings).next();
     let origin = asked.map_or(&own.user.origin, |mapping| &mapping.origin);

@@ -21,7 +21,7 @@ use super::access::{
 use super::call::{Call, FlagNames, Value, quoted_bare, show_flags};
 use super::draft::Draft;
 use super::fd;
-use super::path::{LOOK_UP, close, open_host};
+use super::path::{LOOK_UP, close, open_host, open_without_links};
 use super::step::{Steps, slot};
 use crate::spec::{Access, Dev, Origin, PathRule, Setting};
 
@@ -98,6 +98,9 @@ fn reserve(origin: &Origin, number: i32, steps: &mut Steps) {
 
 /// Those of the devices that the box has.
 fn devices<'a>(draft: &'a Draft<'_>) -> &'a [&'static CStr] {
+    if let Some(join) = &draft.spec.join {
+        return &join.value.walls.devices;
+    }
     match (&draft.spec.rootfs, draft.spec.dev.value) {
         (Some(_), Dev::Minimal) => &DEVICES,
         // Whatever has their names in a root of somebody else's is none of them.
@@ -125,11 +128,13 @@ fn beneath(origin: &Origin, path: &Path, access: &[u64], draft: &Draft<'_>, step
     };
     let shown = quoted_bare(path.as_os_str().as_bytes());
     let action = format!("open {shown} for a Landlock rule");
-    steps.push(
-        origin,
-        action.clone(),
-        open_host(path, LOOK_UP).save(slot::OPENED),
-    );
+    // In a box that runs a link may be of its making.
+    let open = if draft.spec.join.is_some() {
+        open_without_links(path)
+    } else {
+        open_host(path, LOOK_UP)
+    };
+    steps.push(origin, action.clone(), open.save(slot::OPENED));
     steps.push(
         origin,
         action,

@@ -23,6 +23,7 @@ mod fd;
 mod file;
 mod idmap;
 mod ids;
+mod join;
 mod keyring;
 mod landlock;
 mod mask;
@@ -54,7 +55,7 @@ pub(crate) use compile::compile_kind;
 pub use compile::{TemplatePlans, compile, compile_template};
 pub(crate) use draft::Kind;
 pub use facts::{
-    BothIds, CgroupFacts, Hierarchy, HostFacts, IdFacts, IdRange, MountFacts, PathFacts,
+    BothIds, CgroupFacts, Hierarchy, HostFacts, IdFacts, IdRange, JoinFacts, MountFacts, PathFacts,
     SourceKind, UserFacts,
 };
 pub use step::{Plan, PlannedStep};

@@ -21,6 +21,9 @@ use crate::spec::{Attributes, Mount, MountKind, Origin, Propagation, Setting};
 /// `/` recursively private: no mount of the box reaches the host, nor one of the host the box. If a bind
 /// is to get mounts of the host, everything can, until all others are made private one by one.
 pub(super) fn private(draft: &Draft<'_>, steps: &mut Steps) {
+    if draft.spec.join.is_some() {
+        return;
+    }
     let slave = draft
         .spec
         .mounts

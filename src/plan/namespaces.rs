@@ -27,10 +27,10 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
         flags |= flag as u64;
         origins.push((name, origin.clone()));
     };
-    if let Some(userns) = &draft.userns {
+    if let Some(userns) = draft.userns.as_ref().filter(|userns| userns.is_made()) {
         add("user", libc::CLONE_NEWUSER, &userns.origin);
     }
-    if draft.split.is_none() {
+    if draft.split.is_none() && draft.spec.join.is_none() {
         add("mount", libc::CLONE_NEWNS, &Origin::Default);
     }
     let new = |namespace: &Setting<Namespace>| namespace.value == Namespace::Private;
@@ -67,7 +67,7 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
     // unless the child is one of vfork(2): __set_oom_adj in fs/proc/base.c. When the memory of a cgroup is
     // used up, it kills all of them for the one that it picks there, and never picks such a child:
     // oom_badness in mm/oom_kill.c. The call that wants the memory fails then.
-    if draft.spec.oom_score_adj.is_some() || !draft.cgroups.groups.is_empty() {
+    if draft.spec.oom_score_adj.is_some() || draft.cgroups.any() {
         flags |= libc::CLONE_VFORK as u64;
     }
     CloneCall {

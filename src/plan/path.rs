@@ -93,13 +93,16 @@ pub(super) fn open(
 /// The kernel's `struct open_how` (`linux/openat2.h`).
 fn how(links: Links) -> Value {
     let inside = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-    let (flags, resolve) = match links {
-        Links::Inside => (LOOK_UP, inside),
-        Links::None => (
+    match links {
+        Links::Inside => open_how(LOOK_UP, inside),
+        Links::None => open_how(
             LOOK_UP | libc::O_DIRECTORY,
             inside | libc::RESOLVE_NO_SYMLINKS,
         ),
-    };
+    }
+}
+
+fn open_how(flags: i32, resolve: u64) -> Value {
     let words = [flags as u64, 0, resolve];
     let bytes = words.map(u64::to_ne_bytes).as_flattened().into();
     Value::Struct(bytes, |bytes| {
@@ -120,6 +123,15 @@ pub(super) fn openat(directory: Slot, name: &[u8], flags: i32) -> Call {
     let name = Value::Text(c_string(name.to_vec()));
     let args = [Value::Slot(directory), name, Value::Open(flags)];
     Call::new("openat", libc::SYS_openat, args)
+}
+
+/// openat2(2) of an absolute path that leads over no symbolic link.
+pub(super) fn open_without_links(path: &Path) -> Call {
+    let path = Value::Text(c_string(path.as_os_str().as_bytes().to_vec()));
+    let resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    let how = open_how(LOOK_UP, resolve);
+    let args = [cwd(), path, how, Value::Int(24)];
+    Call::new("openat2", libc::SYS_openat2, args)
 }
 
 /// openat(2) of a path of the caller's.

@@ -60,6 +60,11 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Whether the kernel logs what it refuses.
+    pub(super) fn logs(&self) -> bool {
+        self.flags & libc::SECCOMP_FILTER_FLAG_LOG != 0
+    }
+
     /// What it does about a call.
     pub(crate) fn judge(&self, data: &Data) -> Option<u32> {
         run(&self.code, data)
@@ -270,10 +275,27 @@ fn may_start(filter: &Filter, role: Option<Role>) -> Result<(), Vec<Violation>> 
         ("write", [0; 2]),
         ("exit_group", [0; 2]),
     ];
+    let join: &[(&str, [u64; 2])] = &[
+        ("rt_sigprocmask", [0; 2]),
+        ("clone", [(libc::CLONE_PARENT | libc::SIGCHLD) as u64, 0]),
+        (
+            "prctl",
+            [libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64],
+        ),
+        ("setpgid", [0; 2]),
+        ("setsid", [0; 2]),
+        ("getpid", [0; 2]),
+        ("getpgid", [0; 2]),
+        ("ioctl", [0, TIOCSPGRP]),
+        ("read", [0; 2]),
+        ("write", [0; 2]),
+        ("exit_group", [0; 2]),
+    ];
     let (more, what) = match role {
         None => (Vec::new(), "the program"),
         Some(Role::Exec) => (exec.to_vec(), "a program of a root filesystem"),
         Some(Role::Init) => ([exec, init].concat(), "the init"),
+        Some(Role::Join) => ([exec, join].concat(), "a program that joins the box"),
         Some(Role::Stand) => ([exec, stand].concat(), "a box of a pool"),
     };
     let mut violations = Vec::new();

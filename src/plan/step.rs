@@ -17,7 +17,7 @@ use super::idmap::Tree;
 use super::net::Pasta;
 use super::seccomp::Filter;
 use super::userns::{Maps, Writer};
-use crate::spec::{NetworkNamespace, Origin, ParentDeath, Violation};
+use crate::spec::{CapabilitySet, Join, NetworkNamespace, Origin, ParentDeath, User, Violation};
 
 /// Words that a launch fills in before the clone, or the child from an earlier step.
 pub(crate) mod slot {
@@ -124,7 +124,10 @@ pub(crate) mod slot {
     pub(crate) const WORKDIR: Slot = Slot(53);
     /// The network namespace that is joined.
     pub(crate) const NETWORK: Slot = Slot(54);
-    pub(crate) const FIRST_TREE: u16 = 55;
+    /// The first process of the box that is joined: its pidfd, and its root.
+    pub(crate) const BOX: Slot = Slot(55);
+    pub(crate) const BOX_ROOT: Slot = Slot(56);
+    pub(crate) const FIRST_TREE: u16 = 57;
 
     /// How a slot is shown where strace(1) would print a number.
     pub(crate) fn name(slot: Slot) -> &'static str {
@@ -136,7 +139,8 @@ pub(crate) mod slot {
             INIT => "<init>",
             INIT_REPORT => "<report>",
             PARENT_FD => "<parent>",
-            ROOT => "<root>",
+            ROOT | BOX_ROOT => "<root>",
+            BOX => "<box>",
             ROOTFS => "<rootfs>",
             TREE | LOWER | UPPER | Slot(FIRST_TREE..) => "<tree>",
             GATE => "<gate>",
@@ -274,6 +278,9 @@ pub(crate) enum Role {
     /// executable, which whoever filled the root filesystem could name as the program, or as the
     /// interpreter of a script, and then change (CVE-2019-5736). Behind this one it is a sealed memfd.
     Exec,
+    /// It enters the process namespace of the box that is joined, in a process of its own, and executes the
+    /// program there.
+    Join,
     /// It stands in the box of a pool until it is told what to execute.
     Stand,
 }
@@ -293,6 +300,12 @@ pub struct Plan {
     pub(crate) name: String,
     pub(crate) clone: CloneCall,
     pub(crate) cgroups: Cgroups,
+    /// The box that is joined.
+    pub(crate) join: Option<Join>,
+    /// The capabilities that the program may have.
+    pub(crate) caps: CapabilitySet,
+    /// Who it runs as, in the box.
+    pub(crate) user: User,
     pub(crate) seccomp: Option<Filter>,
     /// What the launch does for a user namespace.
     pub(crate) userns: Option<ForUserns>,
@@ -319,7 +332,7 @@ pub struct Plan {
     pub(crate) changes_ids: bool,
     /// Somebody writes maps who has no privilege, for which the memory must be dumpable.
     pub(crate) maps_without_privilege: bool,
-    /// The caller is root: nobody may reach the shared memory by way of the child, which has less capabilities.
+    /// The caller is root, or a box is joined: nobody may reach the shared memory by way of the child, which has less capabilities.
     pub(crate) hidden: bool,
     pub(crate) numbers: Numbers,
     /// The program of ours that the child executes.
@@ -379,6 +392,11 @@ impl Plan {
     /// Whether the box has a seccomp filter that refuses nothing and tells what it would refuse.
     pub(crate) fn is_traced(&self) -> bool {
         self.seccomp.as_ref().is_some_and(|filter| filter.traced)
+    }
+
+    /// Whether the kernel logs what its seccomp filter refuses.
+    pub(crate) fn logs_refused_calls(&self) -> bool {
+        self.seccomp.as_ref().is_some_and(Filter::logs)
     }
 
     /// Whether the box's first process is PID 1 of a namespace.

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::facts::HostFacts;
-use super::step::{Steps, Terminal, slot};
+use super::step::{Role, Steps, Terminal, slot};
 use super::{path, tree};
 use crate::spec::{Redirect, Spec, Tty};
 
@@ -54,14 +54,14 @@ fn new_session(draft: &Draft<'_>, steps: &mut Steps) {
     );
 }
 
-/// Makes the new terminal the session's, and gives it to whom the program runs as. An init leaves it to
-/// the program, whose session it will be.
+/// Makes the new terminal the session's, and gives it to whom the program runs as. An init, and what
+/// enters a process namespace, leave it to the program, whose session it will be.
 pub(super) fn take(draft: &Draft<'_>, steps: &mut Steps) {
     if draft.terminal != Terminal::New {
         return;
     }
     let origin = &draft.spec.tty.origin;
-    if draft.spec.init.is_none() {
+    if !matches!(draft.role(), Some(Role::Init | Role::Join)) {
         let control = Call::new(
             "ioctl",
             libc::SYS_ioctl,

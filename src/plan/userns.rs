@@ -43,15 +43,23 @@ pub(crate) enum Writer {
     Parent,
     /// newuidmap(1) and newgidmap(1).
     Helpers,
+    /// Nobody: they have been written, for the box that is joined. Whether its groups can be changed.
+    Nobody { setgroups: bool },
 }
 
 impl Userns {
+    /// Whether it is a new one.
+    pub(super) fn is_made(&self) -> bool {
+        !matches!(self.writer, Writer::Nobody { .. })
+    }
+
     /// Whether the kernel lets the groups be changed: newgidmap(1) denies it with the caller's group alone.
     pub(super) fn groups_change(&self) -> bool {
         let others = |gid: &IdMapping| gid.size > 1 || self.maps.gids.len() > 1;
         match self.writer {
             Writer::Child => false,
             Writer::Parent => true,
+            Writer::Nobody { setgroups } => setgroups,
             Writer::Helpers => self.maps.gids.iter().any(others),
         }
     }
@@ -69,7 +77,8 @@ pub(crate) fn lines(mappings: &[IdMapping]) -> String {
 ///
 /// It *must* follow [`death::look`]: a child whose parent has died before would wait for ever.
 pub(super) fn map(draft: &Draft<'_>, steps: &mut Steps) {
-    let Some(userns) = &draft.userns else { return };
+    let made = draft.userns.as_ref().filter(|userns| userns.is_made());
+    let Some(userns) = made else { return };
     let origin = &userns.origin;
     if draft.waits_for_maps() {
         let args = [
@@ -117,8 +126,8 @@ pub(super) fn becomes(draft: &Draft<'_>) -> bool {
 /// Whether the maps are written by somebody who is not root, into files that are root's if the memory is not
 /// dumpable.
 pub(super) fn without_privilege(draft: &Draft<'_>) -> bool {
-    let written = draft.userns.as_ref().map(|userns| userns.writer);
-    written.is_some_and(|writer| writer != Writer::Parent) && draft.facts.uid != 0
+    let made = draft.userns.as_ref().filter(|userns| userns.is_made());
+    made.is_some_and(|userns| userns.writer != Writer::Parent) && draft.facts.uid != 0
 }
 
 /// Makes the child somebody of the box. The kernel forgets the parent-death signal then.

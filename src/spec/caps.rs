@@ -139,6 +139,12 @@ impl FromStr for Selection {
     }
 }
 
+/// The capability of a number.
+pub(super) fn of_number(number: u8) -> Option<Capability> {
+    let mut all = caps::all().into_iter();
+    all.find(|capability| capability.index() == number)
+}
+
 fn nearest(name: &str) -> Option<String> {
     caps::all()
         .into_iter()

@@ -9,6 +9,7 @@ mod cgroup;
 mod death;
 mod env;
 mod exec;
+mod join;
 mod landlock;
 mod mask;
 mod mount;
@@ -37,6 +38,8 @@ pub use cgroup::{Cpus, DeviceLimit, LimitParseError, Limits, Rate, Swap, parse_b
 pub use death::ParentDeath;
 pub use env::{Env, EnvFileError, parse_env_file};
 pub use exec::{Exec, MAX_ARG_STRLEN};
+pub use join::Join;
+pub(crate) use join::Walls;
 pub use landlock::{Access, Landlock, PathRule};
 pub use mask::Masks;
 pub use mount::{Attributes, Mount, MountKind, MountParseError, Propagation};
@@ -67,6 +70,9 @@ pub struct Spec {
     pub exec: Exec,
     /// The environment.
     pub env: Env,
+    /// The box that the program joins, which settles what is said below of walls and namespaces; a new one when
+    /// `None`.
+    pub join: Option<Setting<Join>>,
     /// The namespaces of its own that the box gets.
     pub namespaces: Namespaces,
     /// Ports of the host that lead to ports of the box, with [`Network::Pasta`].
@@ -138,6 +144,7 @@ impl Spec {
             hostname: None,
             exec: Exec::new(program.into()),
             env: Env::default(),
+            join: None,
             namespaces: Namespaces::default(),
             ports: Vec::new(),
             rootfs: None,

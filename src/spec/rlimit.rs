@@ -54,6 +54,21 @@ impl Rlimit {
     }
 }
 
+impl fmt::Display for Rlimit {
+    /// As it is read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |limit: u64| match limit {
+            RLIM_INFINITY => "unlimited".to_owned(),
+            limit => limit.to_string(),
+        };
+        let known = NAMES
+            .iter()
+            .find(|(_, resource, _)| *resource == self.resource);
+        let name = known.map_or("rlimit", |(name, ..)| name);
+        write!(f, "{name}={}:{}", number(self.soft), number(self.hard))
+    }
+}
+
 /// A resource limit that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RlimitParseError {
@@ -136,6 +151,9 @@ mod tests {
             "cpu=1:unlimited".parse(),
             limit(Resource::RLIMIT_CPU, 1, u64::MAX)
         );
+        for text in ["nofile=1024:4096", "core=0:unlimited"] {
+            assert_eq!(text.parse::<Rlimit>().unwrap().to_string(), text);
+        }
         assert_eq!("nofile".parse::<Rlimit>(), Err(RlimitParseError::Form));
         assert_eq!("nofile=2:1".parse::<Rlimit>(), Err(RlimitParseError::Order));
         assert_eq!(

@@ -10,13 +10,14 @@ use std::time::SystemTime;
 use nix::fcntl::Flock;
 use serde_json::Value;
 
-use super::Identity;
 use super::directory::{Directory, errno};
 use super::log::Log;
 use super::record::Record;
 use super::registry::{BESIDE, file_of};
+use super::walls;
+use crate::command::Template;
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::pidfd::Identity;
 use crate::supervise::{Child, Outcome};
 
 /// A claimed name. While it is held the box is listed; when it is dropped the name is free again, unless
@@ -46,20 +47,25 @@ impl Claim {
     pub(super) fn new(
         directory: Arc<Directory>,
         record: Record,
-        plan: &Plan,
+        template: &Template,
     ) -> Result<Self, Error> {
         let failed = |errno| directory.error("write the record of a box in", errno);
         for suffix in BESIDE {
             directory.remove(&format!("{}{suffix}", record.name));
         }
-        let plan = plan.to_json().to_string();
-        directory
-            .new_file(&format!("{}.plan", record.name))
-            .and_then(|mut file| {
-                file.write_all(plan.as_bytes())
-                    .map_err(|error| errno(&error))
-            })
-            .map_err(failed)?;
+        let beside = [
+            ("plan", template.plan().to_json().to_string()),
+            ("walls", walls::to_text(template)),
+        ];
+        for (suffix, text) in beside {
+            directory
+                .new_file(&format!("{}.{suffix}", record.name))
+                .and_then(|mut file| {
+                    file.write_all(text.as_bytes())
+                        .map_err(|error| errno(&error))
+                })
+                .map_err(failed)?;
+        }
         let file = directory
             .put(&file_of(&record.name), &record.to_text())
             .map_err(failed)?;

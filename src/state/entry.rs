@@ -15,11 +15,12 @@ use super::directory::{self, Directory, read};
 use super::log::LogReader;
 use super::record::{Host, Record};
 use super::registry::{BESIDE, file_of};
+use super::walls;
 use crate::cgroup::Load;
 use crate::error::Error;
 use crate::live::{Change, Freezer, diff};
 use crate::pidfd;
-use crate::spec::NetworkNamespace;
+use crate::spec::{Join, NetworkNamespace, Origin};
 
 /// How a box is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +139,52 @@ impl Entry {
         }
         network.map_err(|errno| {
             Error::state_failed(&format!("open the network of the box {name}"), errno)
+        })
+    }
+
+    /// The box as the place of a program that comes into it: [`Command::join`](crate::Command::join). What its
+    /// first process may do at this moment, and what was written down when it was started, confine it.
+    ///
+    /// # Errors
+    ///
+    /// As [`pidfd`](Self::pidfd); [`ErrorKind::State`](crate::ErrorKind::State) if it is paused, or if it is not
+    /// known what confines it.
+    pub fn join(&self) -> Result<Join, Error> {
+        let name = self.name();
+        let pidfd = self.pidfd()?;
+        if self.is_paused() {
+            return Err(Error::state(format!(
+                "the box {name} is paused: clonebox unpause {name}"
+            )));
+        }
+        let refuse =
+            |reason: &str| Error::state(format!("the box {name} cannot be joined: {reason}"));
+        let file = format!("{name}.walls");
+        let text = self.directory.open_file(&file, OFlag::O_RDONLY);
+        let text = text.ok().and_then(|file| read(&file).ok());
+        let origin = Origin::text(format!("the box {name}"));
+        let mut walls = walls::from_text(&text.unwrap_or_default(), &origin).map_err(refuse)?;
+        let process = self
+            .record
+            .process
+            .ok_or_else(|| refuse("it is only starting"))?;
+        let now = crate::live::bounding_set(process.pid);
+        walls.caps.0 &= now
+            .ok_or_else(|| refuse("its capabilities cannot be read"))?
+            .0;
+        // What was read is that of the box if its process lives afterwards.
+        if pidfd::has_ended(&pidfd) {
+            return Err(Error::state(format!("the box {name} has ended")));
+        }
+        let cgroups = self.record.cgroups.iter();
+        Ok(Join {
+            name: name.to_owned(),
+            process,
+            cgroups: cgroups
+                .map(|place| (place.unified, place.path.clone()))
+                .collect(),
+            walls,
+            settled: false,
         })
     }
 

@@ -13,7 +13,7 @@
 //!    as it lives. What is not locked, has not ended properly, and whose process is gone, is a leftover,
 //!    which the next one who claims or lists removes.
 //! 4. *Never another process*: a process id is only a hint. A pidfd is opened, and only if it is that of the
-//!    very process of the record, is anything done to it: see `identity.rs`.
+//!    very process of the record, is anything done to it: see `pidfd/identity.rs`.
 //!
 //! Templates that outlive their maker are kept beside them: see `templates.rs`.
 //!
@@ -23,17 +23,15 @@ mod claim;
 mod control;
 mod directory;
 mod entry;
-mod identity;
 mod log;
 mod pin;
 mod record;
 mod registry;
 mod templates;
+mod walls;
 
 pub use claim::Claim;
 pub use entry::{BoxState, Entry};
 pub use log::{Log, LogReader};
 pub use registry::Registry;
 pub use templates::{PinnedTemplate, Templates};
-
-pub(crate) use identity::Identity;

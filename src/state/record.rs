@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::Identity;
 use crate::cgroup::Place;
+use crate::pidfd::Identity;
 
 /// The form of a record. One of another form is not understood, and left alone.
 const FORM: u64 = 1;

@@ -23,7 +23,7 @@ const RUN: &str = "/run/clonebox";
 /// The suffix of a record.
 const RECORD: &str = ".box";
 /// The suffixes of what may be beside one.
-pub(super) const BESIDE: [&str; 4] = [".plan", ".log", ".log.old", ".sock"];
+pub(super) const BESIDE: [&str; 5] = [".plan", ".walls", ".log", ".log.old", ".sock"];
 
 /// The boxes with a name: in `/run/clonebox` for root, in `$XDG_RUNTIME_DIR/clonebox` for others.
 ///
@@ -106,7 +106,7 @@ impl Registry {
         ) {
             return Err(taken(&directory, &record.name));
         }
-        Claim::new(Arc::clone(&directory), record, plan)
+        Claim::new(Arc::clone(&directory), record, template)
     }
 
     /// All boxes, by name. What is left of boxes that are gone is removed.

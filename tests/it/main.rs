@@ -23,6 +23,7 @@ mod exec;
 mod explain;
 mod hostile;
 mod init;
+mod join;
 mod keyring;
 mod landlock;
 mod launch;
@@ -84,6 +85,7 @@ fn all() -> Vec<Test> {
         explain::tests(),
         hostile::tests(),
         init::tests(),
+        join::tests(),
         keyring::tests(),
         landlock::tests(),
         launch::tests(),

@@ -110,7 +110,7 @@ tests! {
         let pid = state.pid("old");
         end(running.pid());
         assert!(eventually(|| !is_there(pid)));
-        assert_eq!(state.files(), ["old.box", "old.plan"]);
+        assert_eq!(state.files(), ["old.box", "old.plan", "old.walls"]);
         state.clonebox().args(["--name", "new"]).probe(["exit", "0"]).run().succeeds();
         assert_eq!(state.files(), [""; 0]);
     }
@@ -257,7 +257,7 @@ tests! {
         // A process has no words any more when it is about to end.
         assert!(eventually(|| state.find("other").is_none()), "{:?}", state.find("other"));
         state.clonebox().args(["--name", "other"]).probe(["exit", "0"]).run().succeeds();
-        assert_eq!(state.files(), ["web.box", "web.plan"]);
+        assert_eq!(state.files(), ["web.box", "web.plan", "web.walls"]);
     }
 
     fn of_many_that_want_one_name_at_once_one_gets_it() needs [Box] {

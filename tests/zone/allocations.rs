@@ -304,6 +304,7 @@ fn facts(uid: u32) -> HostFacts {
         cgroups: clonebox::CgroupFacts::default(),
         paths: clonebox::PathFacts::default(),
         pasta: None,
+        join: None,
         ids: IdFacts::default(),
     }
 }

@@ -19,6 +19,7 @@ use crate::support::need::Need;
 use crate::support::process::{assert_no_child, descriptors};
 use crate::support::program::Program;
 use crate::support::recipe::{RECIPES, Recipe};
+use crate::support::running;
 
 /// Errors that no step gives by itself.
 const ODD: [Errno; 7] = [
@@ -38,6 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let module = module_path!();
     let test = |name, needs: &[Need], run: fn()| Test::new(module, name, needs, run);
     let here = &[Need::Box, Need::Seccomp];
+    let joins = &[Need::Box, Need::Execveat, Need::Seccomp, Need::Clone3];
     let clone3 = &[Need::Box, Need::Seccomp, Need::Clone3];
     // Where filters are installed, newuidmap(1) has no privilege.
     let filtered = RECIPES.iter().filter(|recipe| !recipe.needs(Need::Subids));
@@ -111,6 +113,16 @@ pub(crate) fn tests() -> Vec<Test> {
                 "an_init_that_cannot_start_its_program_says_so",
                 here,
                 init_fails,
+            ),
+            test(
+                "what_cannot_enter_a_process_namespace_says_so",
+                joins,
+                no_process,
+            ),
+            test(
+                "what_hangs_before_it_is_in_a_process_namespace_is_ended_by_the_start_timeout",
+                joins,
+                entering_hangs,
             ),
         ])
         .collect()
@@ -466,6 +478,50 @@ fn init_fails() {
     let error = command.status().expect_err("the init fails");
     assert_eq!(error.errno(), Some(Errno::EDOM as i32), "{error}");
     assert_eq!(error.exit_code(), 126, "{error}");
+    assert_no_child();
+    assert_eq!(descriptors(), before);
+}
+
+/// The process that enters a process namespace is made by this call, and the child by another.
+const ENTERING: libc::c_long = libc::SYS_clone;
+
+/// A program that joins a box, before any filter is there.
+fn joining(program: &Program) -> Command {
+    running::start(&program.path());
+    let mut command = Command::new(program.path());
+    command
+        .parent_death(ParentDeath::KillWithThread)
+        .join(running::join(&program.path()));
+    command
+}
+
+fn no_process() {
+    let program = Program::new();
+    let template = joining(&program).prepare().expect("a good description");
+    let before = descriptors();
+    filter::refuse(&[ENTERING], Errno::EDOM as i32);
+    let error = template.spawn().expect_err("there is no process");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot make a process in the process namespace of the box: {} (EDOM)",
+            Errno::EDOM.desc()
+        )
+    );
+    assert_eq!((error.kind(), error.exit_code()), (ErrorKind::Setup, 125));
+    assert_no_child();
+    assert_eq!(descriptors(), before);
+}
+
+fn entering_hangs() {
+    let program = Program::new();
+    let mut command = joining(&program);
+    command.start_timeout(START_TIMEOUT);
+    let before = descriptors();
+    let listener = Listener::install(ENTERING);
+    let error = command.status().expect_err("it hangs");
+    drop(listener);
+    assert_eq!(error.kind(), ErrorKind::StartTimeout, "{error}");
     assert_no_child();
     assert_eq!(descriptors(), before);
 }

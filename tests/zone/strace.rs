@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::harness::LAUNCH;
 use crate::support::program::Program;
 use crate::support::recipe::{RECIPES, Recipe};
-use crate::support::{binary, tests};
+use crate::support::{binary, running, tests};
 
 /// What the options have in common: a name, which is random otherwise.
 const NAME: [&str; 2] = ["--name", "traced"];
@@ -148,6 +148,12 @@ tests! {
         }
     }
 
+    fn a_program_that_joins_a_box_does_what_explain_says() needs [Box, Execveat, Strace, Clone3] {
+        for options in [&[][..], &["-w", "/dev", "--cap-drop", "ALL", "--nice", "19"]] {
+            compare_joining(options);
+        }
+    }
+
     fn a_search_through_path_is_what_explain_says() needs [Box, Strace, Clone3] {
         let path = "PATH=/nonexistent/1::/nonexistent/2:/bin";
         assert_fits(&traced(&["-e", path], "true", &[]), &explained(&["-e", path], "true"));
@@ -248,6 +254,38 @@ fn compare_template(recipe: &Recipe) {
     for (child, plan) in own.iter().zip(&plans) {
         assert_fits(&made(child), &calls(plan));
     }
+}
+
+/// Compares two runs of `clonebox exec`, one that explains and one that is watched.
+#[track_caller]
+fn compare_joining(options: &[&str]) {
+    let (program, directory) = (
+        Program::new(),
+        TempDir::new().expect("a directory can be made"),
+    );
+    let state = running::start(&program.path());
+    let words = [&["exec"], options, &[running::NAME, "--", PROGRAM]].concat();
+    let run = |command: &mut Command| {
+        let command = command.env("CLONEBOX_STATE_DIR", &state);
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .expect("it can be started");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        output.stdout
+    };
+    let explained = run(Command::new(binary())
+        .args(["exec", "--explain=json"])
+        .args(&words[1..]));
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-ff", "-s", "4096", "-o"])
+        .arg(directory.path().join("trace"));
+    run(strace.arg(binary()).args(&words));
+    let made = made(children(directory.path()).first().expect("a clone"));
+    let plan = serde_json::from_slice(&explained).expect("JSON");
+    assert_fits(&made, &calls(&plan));
 }
 
 /// The calls that the command announces.

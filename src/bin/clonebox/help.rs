@@ -4,7 +4,7 @@
 /// One screen.
 pub(crate) const TEXT: &str = "\
 Usage: clonebox [OPTIONS] [--] COMMAND [ARG...]
-       clonebox ps|logs|attach|stop|kill|wait|rm|... (more: clonebox help WORD)
+       clonebox exec|ps|logs|attach|stop|kill|rm|... (more: clonebox help WORD)
 Puts a program into its own Linux namespaces. As root, or as anybody else.
 
   sudo clonebox -- /bin/sh                  a shell: own host name, processes...

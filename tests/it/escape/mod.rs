@@ -4,6 +4,7 @@
 //! More of them: `hostile.rs`, whose root filesystems want out, `keyring.rs` and `landlock.rs`. What is a
 //! boundary and what is not is in docs/security.md.
 
+mod joining;
 mod kernel;
 mod memory;
 mod privileges;
@@ -16,6 +17,7 @@ use crate::support::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
     let concerns = [
+        joining::tests(),
         kernel::tests(),
         memory::tests(),
         privileges::tests(),

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -88,24 +90,67 @@ pub(crate) fn hold_at(option: libc::c_int, mut command: Command) -> Held {
     let copy = Errno::result(copy).expect("its listener");
     // SAFETY: the descriptor is new and nobody else's.
     let listener = unsafe { OwnedFd::from_raw_fd(copy as RawFd) };
-    let mut polled = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    let ready = poll(&mut polled, PollTimeout::from(PATIENCE_MS));
-    assert_eq!(ready, Ok(1), "nobody makes the call");
-    // SAFETY: zeros are a valid structure.
-    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-    // SAFETY: the structure is ours, and zeroed as the kernel demands.
-    unsafe { receive(listener.as_raw_fd(), &raw mut call) }.expect("a call");
+    let (call, caller) = wait_for_call(&listener);
     Held {
         child,
         listener,
-        call: call.id,
-        caller: call.pid,
+        call,
+        caller,
     }
 }
 
+/// The number of the next call that is held, and who makes it.
+fn wait_for_call(listener: &OwnedFd) -> (u64, u32) {
+    next_call(listener, PATIENCE_MS).expect("somebody makes the call")
+}
+
+/// The same, if there is one within a time.
+fn next_call(listener: &OwnedFd, patience_ms: u16) -> Option<(u64, u32)> {
+    let mut polled = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    let ready = poll(&mut polled, PollTimeout::from(patience_ms));
+    if ready != Ok(1) || !polled[0].revents()?.contains(PollFlags::POLLIN) {
+        return None;
+    }
+    // SAFETY: zeros are a valid structure.
+    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure is ours, and zeroed as the kernel demands.
+    unsafe { receive(listener.as_raw_fd(), &raw mut call) }.ok()?;
+    Some((call.id, call.pid))
+}
+
 impl Held {
+    /// Lets the kernel make the call, and waits for the next.
+    pub(crate) fn next(&mut self) {
+        self.answer();
+        (self.call, self.caller) = wait_for_call(&self.listener);
+    }
+
+    /// Lets the kernel make all calls, until the command ends: whether it succeeds.
+    pub(crate) fn finish(mut self) -> bool {
+        const PAUSE_MS: u16 = 20;
+        loop {
+            // A call that a signal has interrupted is made once more.
+            let _ = self.try_answer();
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status.success();
+            }
+            match next_call(&self.listener, PAUSE_MS) {
+                Some(call) => (self.call, self.caller) = call,
+                None => thread::sleep(Duration::from_millis(PAUSE_MS.into())),
+            }
+        }
+    }
+
     /// Lets the kernel make the call.
     pub(crate) fn let_go(self) {
+        self.answer();
+    }
+
+    fn answer(&self) {
+        self.try_answer().expect("a call that waits");
+    }
+
+    fn try_answer(&self) -> nix::Result<i32> {
         let mut answer = libc::seccomp_notif_resp {
             id: self.call,
             val: 0,
@@ -113,7 +158,7 @@ impl Held {
             flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
         };
         // SAFETY: the structure is ours.
-        unsafe { send(self.listener.as_raw_fd(), &raw mut answer) }.expect("a call that waits");
+        unsafe { send(self.listener.as_raw_fd(), &raw mut answer) }
     }
 }
 

@@ -46,7 +46,8 @@ impl Place {
         self.program_of_user(&[&[self.command.as_str()], options, &program, words].concat())
     }
 
-    fn program_of_user(&self, words: &[&str]) -> Ran {
+    /// A run of any program by him.
+    pub(crate) fn program_of_user(&self, words: &[&str]) -> Ran {
         let mut words = words.to_owned();
         if nix::unistd::geteuid().is_root() {
             words.splice(

@@ -8,6 +8,7 @@ pub(crate) mod harness;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod recipe;
+pub(crate) mod running;
 pub(crate) mod shared;
 
 pub(crate) use harness::tests;

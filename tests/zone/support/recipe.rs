@@ -7,10 +7,10 @@ use std::path::Path;
 use std::thread;
 
 use clonebox::{
-    Access, BothIds, CapabilitySet, Command, Hierarchy, HostFacts, IdMapping, IdRange, Mount,
-    MountFacts, Namespace, Network, NetworkNamespace, Origin, ParentDeath, PathFacts, PathRule,
-    Plan, Redirect, Resource, Rlimit, Rootfs, SeccompFilter, Setting, SourceKind, Spec, Stdio,
-    Template,
+    Access, BothIds, CapabilitySet, Command, Hierarchy, HostFacts, IdMapping, IdRange, JoinFacts,
+    Mount, MountFacts, Namespace, Network, NetworkNamespace, Origin, ParentDeath, PathFacts,
+    PathRule, Plan, Redirect, Resource, Rlimit, Rootfs, SeccompFilter, Setting, SourceKind, Spec,
+    Stdio, Template,
     TemplateMounts::{self, EachLaunch, Once},
     TimeOffset, Tty, User, UserNamespace, Writes,
 };
@@ -19,15 +19,17 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::filter;
 use super::harness::Test;
 use super::need::Need::{
-    self, Box, Idmap, Landlock, Limits, MountSetattr, Ptmx, Root, Seccomp, Subids, TimeNamespace,
-    Userns,
+    self, Box, Execveat, Idmap, Landlock, Limits, MountSetattr, Ptmx, Root, Seccomp, Subids,
+    TimeNamespace, Userns,
 };
 use super::program::Program;
+use super::running;
 
 /// Every system call that some plan has. A new kind of step is written down here, and gets a recipe.
-pub(crate) const CALLS: [&str; 54] = [
+pub(crate) const CALLS: [&str; 55] = [
     "capset",
     "chdir",
+    "chroot",
     "close",
     "close_range",
     "dup3",
@@ -103,7 +105,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 28] = [
+pub(crate) static RECIPES: [Recipe; 29] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -483,6 +485,19 @@ pub(crate) static RECIPES: [Recipe; 28] = [
         },
         facts: |facts| facts.paths = paths(2),
         mounts: Once,
+    },
+    Recipe {
+        name: "a_program_that_joins_a_box",
+        needs: &[Box, Execveat],
+        situation: |program| drop(running::start(program)),
+        spec: |spec, program| spec.join = Some(asked(running::join(program))),
+        facts: |facts| {
+            facts.join = Some(Ok(JoinFacts {
+                namespaces: libc::CLONE_NEWNS | libc::CLONE_NEWPID,
+                ..JoinFacts::default()
+            }));
+        },
+        mounts: EachLaunch,
     },
 ];
 

@@ -14,6 +14,7 @@ mod completion;
 mod config;
 mod diff;
 mod doctor;
+mod exec;
 mod help;
 mod inspect;
 mod kill;
@@ -59,6 +60,7 @@ macro_rules! subcommand {
 /// All there are, in the order of the page that lists them.
 pub(crate) const ALL: &[Subcommand] = &[
     subcommand!(run),
+    subcommand!(exec),
     subcommand!(ps),
     subcommand!(logs),
     subcommand!(attach),

@@ -8,6 +8,7 @@
     reason = "a probe is a program of its own, which says how far it got"
 )]
 
+mod joiner;
 mod launcher;
 mod memory;
 mod mounts;
@@ -27,6 +28,7 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         "become-root" => roots::within(words),
         "chroot-out" => say(roots::chroot_out(&words[0])),
         "guard" => outside::guard(words),
+        "joiner" => joiner::run(words),
         "launcher" => launcher::run(words),
         "make-device" => say(mounts::make_device(&words[0])),
         "memory" => say(memory::write(
@@ -34,8 +36,10 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
             number(&words[1]),
             number(&words[2]),
         )),
+        "memory-of-all" => joiner::of_all(words),
         "mount-and-rewrite" => say(mounts::mount_and_rewrite(words)),
         "mount-and-write" => say(mounts::mount_and_write(words)),
+        "naive-join" => joiner::naive(words),
         "nested" => nested(words),
         "open-to-write" => say(mounts::open_to_write(&words[0])),
         "parent" => outside::parent(words),

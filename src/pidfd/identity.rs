@@ -13,7 +13,7 @@ use nix::sys::stat::fstat;
 use nix::sys::statfs::fstatfs;
 use serde_json::{Value, json};
 
-use crate::pidfd;
+use super::{has_ended, of_process};
 
 /// `PID_FS_MAGIC` in `linux/magic.h`.
 const PID_FS_MAGIC: i64 = 0x5049_4446;
@@ -41,7 +41,7 @@ impl Identity {
 
     /// A pidfd of this very process; `None` if it is gone.
     pub(crate) fn find(&self) -> io::Result<Option<OwnedFd>> {
-        let pidfd = match pidfd::of_process(self.pid) {
+        let pidfd = match of_process(self.pid) {
             Ok(pidfd) => pidfd,
             // No process has this id; or a thread has.
             Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => return Ok(None),
@@ -53,10 +53,10 @@ impl Identity {
             // first, and the pidfd asked after that.
             _ => start_ticks(self.pid).is_ok_and(|found| found == self.start_ticks),
         };
-        Ok(Some(pidfd).filter(|pidfd| same && !pidfd::has_ended(pidfd)))
+        Ok(Some(pidfd).filter(|pidfd| same && !has_ended(pidfd)))
     }
 
-    pub(super) fn to_json(self) -> Value {
+    pub(crate) fn to_json(self) -> Value {
         json!({
             "pid": self.pid,
             "start_ticks": self.start_ticks,
@@ -64,7 +64,7 @@ impl Identity {
         })
     }
 
-    pub(super) fn from_json(value: &Value) -> Option<Self> {
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
         Some(Self {
             pid: value["pid"]
                 .as_u64()?
@@ -95,10 +95,11 @@ fn start_ticks(pid: u32) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::of_this_process;
     use super::*;
 
     fn own() -> Identity {
-        let pidfd = pidfd::of_this_process().unwrap();
+        let pidfd = of_this_process().unwrap();
         Identity::of(std::process::id(), &pidfd).unwrap()
     }
 
