@@ -59,6 +59,23 @@ tests! {
         assert_eq!(state.files(), [""; 0]);
     }
 
+    fn a_box_is_forgotten_when_its_end_has_been_written_down() needs [Box] {
+        for words in [&["rm", "web"][..], &["rm", "-f", "web"]] {
+            let state = State::new();
+            shell(&state, "web", &[], "sleep 30");
+            let pid = state.find("web").and_then(|found| found["pid"].as_u64()).expect("a process");
+            let keeper = Pid::from_raw(parent(pid).try_into().expect("a process id"));
+            kill(keeper, Signal::SIGSTOP).expect("it is ours");
+            state.run(&["kill", "web"]).succeeds();
+            assert!(eventually(|| state.is("web", "ended")));
+            let forgetting = state.clonebox().args(words).start();
+            std::thread::sleep(Duration::from_millis(200));
+            kill(keeper, Signal::SIGCONT).expect("it is ours");
+            forgetting.end().succeeds();
+            assert_eq!(state.files(), [""; 0]);
+        }
+    }
+
     fn without_a_name_it_gets_one() needs [Box] {
         let state = State::new();
         let name = state.clonebox().args(["--detach"]).probe(["stay"]).run().succeeds().stdout();

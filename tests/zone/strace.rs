@@ -148,7 +148,8 @@ tests! {
         }
     }
 
-    fn a_program_that_joins_a_box_does_what_explain_says() needs [Box, Execveat, Strace, Clone3] {
+    // An ordinary user's strace cannot read the memory of a launcher that joins a box.
+    fn a_program_that_joins_a_box_does_what_explain_says() needs [Root, Box, Execveat, Strace, Clone3] {
         for options in [&[][..], &["-w", "/dev", "--cap-drop", "ALL", "--nice", "19"]] {
             compare_joining(options);
         }
@@ -399,7 +400,14 @@ fn children(directory: &Path) -> Vec<PathBuf> {
             return children;
         }
     }
-    panic!("nothing was cloned");
+    let traces = fs::read_dir(directory)
+        .expect("it can be listed")
+        .map(|file| {
+            let path = file.expect("it can be listed").path();
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            format!("{}:\n{text}", path.display())
+        });
+    panic!("nothing was cloned:\n{}", traces.collect::<String>());
 }
 
 /// Fails unless the calls are those announced, no more, no fewer, in this order.

@@ -2,9 +2,10 @@
 //! `clonebox rm`: forgets boxes that have ended.
 
 use std::ffi::OsString;
+use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, FromArgs};
-use clonebox::BoxState;
+use clonebox::{BoxState, Entry};
 
 use super::boxes::{each, some};
 use super::words::{self, Asked};
@@ -37,16 +38,28 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
             let Ok(entry) = registry.find(&name) else {
                 return Ok(());
             };
+            // One that ends meanwhile is what is wanted.
             if matches!(entry.state(), BoxState::Running | BoxState::Paused) {
-                // One that ends meanwhile is what is wanted.
                 let _ = entry.signal(libc::SIGKILL);
                 entry.wait(None)?;
             }
+            until_told(&entry)?;
             // Its launcher may have taken the name away already.
             return registry
                 .find(&name)
                 .map_or(Ok(()), |entry| Ok(entry.forget()?));
         }
+        until_told(&registry.find(&name)?)?;
         Ok(registry.find(&name)?.forget()?)
     }))
+}
+
+/// Waits until whoever cares for a box that has ended has written down how.
+fn until_told(entry: &Entry) -> Result<(), Failure> {
+    /// Our own choice: they have nothing else to do, if they have not been stopped.
+    const WITHIN: Duration = Duration::from_secs(10);
+    if matches!(entry.state(), BoxState::Ended(_)) {
+        entry.wait(Instant::now().checked_add(WITHIN))?;
+    }
+    Ok(())
 }
