@@ -30,6 +30,7 @@
 mod cgroup;
 mod command;
 mod doctor;
+mod errno;
 mod error;
 mod host;
 mod launch;

@@ -13,6 +13,7 @@ use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::{Cgroup, Directory, Place, remove};
+use crate::errno;
 use crate::plan::{CgroupFile, CgroupGroup, Cgroups, shown};
 
 /// How often a new cgroup may be taken for an old one before its maker gets hold of it.
@@ -31,7 +32,7 @@ pub(crate) struct MakeError {
 fn cannot(action: String) -> impl Fn(io::Error) -> MakeError {
     move |error| MakeError {
         action: action.clone(),
-        errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+        errno: errno::of(&error),
         file: None,
     }
 }
@@ -134,8 +135,8 @@ fn inherit_cpuset(above: &Path, path: &Path) -> Result<(), MakeError> {
             errno,
             file: None,
         };
-        let value = fs::read_to_string(above.join(name))
-            .map_err(|error| cannot(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))?;
+        let value =
+            fs::read_to_string(above.join(name)).map_err(|error| cannot(errno::of(&error)))?;
         write(&path.join(name), value.trim()).map_err(cannot)?;
     }
     Ok(())

@@ -21,13 +21,12 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 pub use launch::Launch;
 pub use pool::Pool;
 pub use stdio::Stdio;
 pub use template::{Template, TemplateMounts};
 
+use crate::errno;
 use crate::error::Error;
 use crate::spec::{
     Dev, IdMapping, Join, Login, Mount, Namespace, Network, Origin, ParentDeath, Port, Redirect,
@@ -484,10 +483,7 @@ impl Command {
 }
 
 fn waiting(error: &std::io::Error) -> Error {
-    Error::parent(
-        "wait for the box",
-        Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-    )
+    Error::parent("wait for the box", errno::of(error))
 }
 
 impl From<Spec> for Command {

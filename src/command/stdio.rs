@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use crate::errno;
 use crate::error::Error;
 use crate::spec::Redirect;
 
@@ -92,7 +92,7 @@ impl Stdio {
     /// Opens what a launch needs for the stream of this number.
     pub(super) fn ends(&self, stream: usize) -> Result<Ends, Error> {
         self.open(stream > 0).map_err(|error| {
-            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+            let errno = errno::of(&error);
             Error::parent("open a stream", errno)
         })
     }

@@ -20,6 +20,8 @@ use nix::sys::socket::{
 };
 use nix::unistd::pipe2;
 
+use crate::errno;
+
 /// The program.
 pub(crate) static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 /// In `linux/fcntl.h`.
@@ -44,8 +46,7 @@ pub(crate) fn sealed() -> nix::Result<OwnedFd> {
         other => other?,
     };
     let mut file = File::from(fd);
-    file.write_all(PROGRAM)
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+    file.write_all(PROGRAM).map_err(|error| errno::of(&error))?;
     let seals = SealFlag::F_SEAL_WRITE
         | SealFlag::F_SEAL_GROW
         | SealFlag::F_SEAL_SHRINK

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::Mode;
 
+use crate::errno;
 use crate::pidfd::has_ended;
 use crate::plan::JoinFacts;
 use crate::spec::{IdMapping, Join, Spec};
@@ -36,7 +37,7 @@ pub(super) struct First {
 impl First {
     /// Finds it; `ESRCH` if it has ended.
     pub(super) fn find(join: &Join) -> nix::Result<Self> {
-        let found = join.process.find().map_err(|error| errno_of(&error))?;
+        let found = join.process.find().map_err(|error| errno::of(&error))?;
         let pidfd = found.ok_or(Errno::ESRCH)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let path = format!("/proc/{}", join.process.pid);
@@ -61,7 +62,7 @@ impl First {
         let file = openat(self.directory.as_fd(), name, flags, Mode::empty())?;
         let mut text = String::new();
         let read = fs::File::from(file).read_to_string(&mut text);
-        read.map_err(|error| errno_of(&error))?;
+        read.map_err(|error| errno::of(&error))?;
         Ok(text)
     }
 
@@ -72,7 +73,7 @@ impl First {
             let name = format!("ns/{kind}");
             let its = readlinkat(self.directory.as_fd(), name.as_str())?;
             let ours = fs::read_link(format!("/proc/self/{name}"));
-            if ours.map_err(|error| errno_of(&error))?.as_os_str() != its {
+            if ours.map_err(|error| errno::of(&error))?.as_os_str() != its {
                 flags |= flag;
             }
         }
@@ -106,10 +107,6 @@ impl First {
         }
         Ok(facts)
     }
-}
-
-fn errno_of(error: &std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// Looks at the box that a description joins.

@@ -26,7 +26,8 @@ use nix::unistd::pipe2;
 use super::gate::Trouble;
 use super::init;
 use super::outcome::{Cause, FailedCall, Failure};
-use super::userns::{Process, errno_of};
+use super::userns::Process;
+use crate::errno;
 use crate::plan::Pasta;
 
 /// Bytes of what it says that are passed on. Our own limit.
@@ -112,7 +113,7 @@ fn await_word(
             let mut piece = [0; 512];
             let length = pipe
                 .read(&mut piece)
-                .map_err(|error| Failure::Parent("wait for pasta", errno_of(error)))
+                .map_err(|error| Failure::Parent("wait for pasta", errno::of(&error)))
                 .map_err(Trouble::Failed)?;
             said.extend_from_slice(piece.get(..length).unwrap_or_default());
             if is_ready(&said) {

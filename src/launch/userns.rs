@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 
 use super::gate::Trouble;
 use super::outcome::{Cause, FailedCall, Failure};
+use crate::errno;
 use crate::host::subid;
 use crate::pidfd::has_ended as is_gone;
 use crate::plan::{ForUserns, Maps, Writer, map_lines};
@@ -52,7 +53,10 @@ impl Process {
             let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
             let written = openat(&self.0, name, flags, Mode::empty())
                 .map(fs::File::from)
-                .and_then(|mut file| file.write_all(text.as_bytes()).map_err(errno_of));
+                .and_then(|mut file| {
+                    file.write_all(text.as_bytes())
+                        .map_err(|error| errno::of(&error))
+                });
             written.map_err(|errno| (action, call("/proc/<pid>", name, &text), errno))?;
         }
         Ok(())
@@ -79,10 +83,6 @@ fn call(directory: &str, name: &str, text: &str) -> String {
         .map_or((text, ""), |(shown, _)| (shown, "..."));
     let length = text.len();
     format!("write(\"{directory}/{name}\", {shown:?}{more}, {length})")
-}
-
-pub(super) fn errno_of(error: std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// Writes the maps of a child that waits for them.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use crate::cgroup::Place;
+use crate::errno;
 
 /// How long the kernel may take to freeze all. Our own choice: one that sleeps in a call that cannot be
 /// interrupted may hold it up for ever.
@@ -119,7 +120,7 @@ impl Freezer {
 fn gather(path: &Path, members: &Place) -> Result<(), Errno> {
     match fs::create_dir(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(errno(&error));
+            return Err(errno::of(&error));
         }
         _ => {}
     }
@@ -179,9 +180,5 @@ fn enter(path: &Path, process: u32) -> Result<(), Errno> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Errno> {
-    fs::write(path, text).map_err(|error| errno(&error))
-}
-
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+    fs::write(path, text).map_err(|error| errno::of(&error))
 }

@@ -10,12 +10,13 @@ use std::time::SystemTime;
 use nix::fcntl::Flock;
 use serde_json::Value;
 
-use super::directory::{Directory, errno};
+use super::directory::Directory;
 use super::log::Log;
 use super::record::Record;
 use super::registry::{BESIDE, file_of};
 use super::walls;
 use crate::command::Template;
+use crate::errno;
 use crate::error::Error;
 use crate::pidfd::Identity;
 use crate::supervise::{Child, Outcome};
@@ -62,7 +63,7 @@ impl Claim {
                 .new_file(&format!("{}.{suffix}", record.name))
                 .and_then(|mut file| {
                     file.write_all(text.as_bytes())
-                        .map_err(|error| errno(&error))
+                        .map_err(|error| errno::of(&error))
                 })
                 .map_err(failed)?;
         }
@@ -84,7 +85,7 @@ impl Claim {
     /// [`ErrorKind::State`](crate::ErrorKind::State).
     pub fn started(&mut self, child: &Child) -> Result<(), Error> {
         let failed = |errno| self.directory.error("write the record of a box in", errno);
-        let process = Identity::of(child.id(), child).map_err(|error| failed(errno(&error)))?;
+        let process = Identity::of(child.id(), child).map_err(|error| failed(errno::of(&error)))?;
         self.record.process = Some(process);
         self.record.created = SystemTime::now();
         self.record.cgroups = child.cgroups();
@@ -134,7 +135,7 @@ impl Claim {
             .and_then(|_| file.write_all(format!("{end}\n").as_bytes()));
         written.map_err(|error| {
             self.directory
-                .error("write the end of a box in", errno(&error))
+                .error("write the end of a box in", errno::of(&error))
         })
     }
 

@@ -17,6 +17,7 @@ use nix::sys::socket::{
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
+use crate::errno;
 use crate::error::Error;
 
 /// The longest record. Our own choice: a thousand times what one has.
@@ -57,9 +58,11 @@ impl Directory {
             return Ok(directory);
         }
         match fs::DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(cannot("make the directory of boxes", path, errno(&error)))
-            }
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot(
+                "make the directory of boxes",
+                path,
+                errno::of(&error),
+            )),
             _ => Self::open(path)?
                 .ok_or_else(|| cannot("open the directory of boxes", path, Errno::ENOENT)),
         }
@@ -124,7 +127,7 @@ impl Directory {
     pub(super) fn open_file(&self, name: &str, flags: OFlag) -> nix::Result<File> {
         let safe = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
         let file = File::from(openat(&self.fd, name, flags | safe, Mode::empty())?);
-        let found = file.metadata().map_err(|error| errno(&error))?;
+        let found = file.metadata().map_err(|error| errno::of(&error))?;
         if found.is_file() && found.uid() == geteuid().as_raw() {
             Ok(file)
         } else {
@@ -152,7 +155,7 @@ impl Directory {
             let file = lock(self.new_file(&aside)?, FlockArg::LockExclusiveNonblock)?;
             (&*file)
                 .write_all(text.as_bytes())
-                .map_err(|error| errno(&error))?;
+                .map_err(|error| errno::of(&error))?;
             renameat(&self.fd, aside.as_str(), &self.fd, name)?;
             Ok(file)
         };
@@ -235,10 +238,6 @@ pub(super) fn is_locked(file: &File) -> bool {
         .try_clone()
         .map(|file| lock(file, FlockArg::LockSharedNonblock));
     matches!(free, Ok(Err(Errno::EAGAIN)))
-}
-
-pub(super) fn errno(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn cannot(action: &str, path: &Path, errno: Errno) -> Error {

@@ -17,6 +17,7 @@ use super::record::{Host, Record};
 use super::registry::{BESIDE, file_of};
 use super::walls;
 use crate::cgroup::Load;
+use crate::errno;
 use crate::error::Error;
 use crate::live::{Change, Freezer, diff};
 use crate::pidfd;
@@ -114,7 +115,7 @@ impl Entry {
         let process = self.record.process.filter(|_| self.record.end.is_none());
         let found = match process {
             Some(process) => process.find().map_err(|error| {
-                Error::state_failed(&format!("find the box {name}"), directory::errno(&error))
+                Error::state_failed(&format!("find the box {name}"), errno::of(&error))
             })?,
             None if self.record.end.is_none() => {
                 return Err(Error::state(format!("the box {name} is only starting")));

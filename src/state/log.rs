@@ -13,7 +13,8 @@ use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
 
-use super::directory::{Directory, errno};
+use super::directory::Directory;
+use crate::errno;
 use crate::supervise::Written;
 
 const HEAD: usize = 16;
@@ -166,7 +167,7 @@ impl LogReader {
                 self.file.seek(SeekFrom::Start(begin))?;
                 Ok(None)
             }
-            Err(error) => Err(std::io::Error::from(errno(&error))),
+            Err(error) => Err(std::io::Error::from(errno::of(&error))),
         }
     }
 }

@@ -19,11 +19,12 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use serde_json::{Value, json};
 
-use super::directory::{ASIDE, Directory, errno, read};
+use super::directory::{ASIDE, Directory, read};
 use super::pin;
 use super::record::Host;
 use super::registry::Registry;
 use crate::command::{Command, Template, TemplateMounts};
+use crate::errno;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::spec::is_name;
@@ -297,7 +298,7 @@ fn write(directory: &Directory, name: &str, text: &str) -> nix::Result<()> {
     let written = || {
         let mut file = directory.new_file(&aside)?;
         file.write_all(text.as_bytes())
-            .map_err(|error| errno(&error))?;
+            .map_err(|error| errno::of(&error))?;
         directory.rename(&aside, name)
     };
     written().inspect_err(|_| directory.remove(&aside))
