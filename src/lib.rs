@@ -37,6 +37,7 @@ mod launch;
 mod live;
 mod pidfd;
 mod plan;
+mod poll;
 mod spec;
 mod state;
 mod streams;

@@ -7,12 +7,11 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
@@ -21,6 +20,7 @@ use nix::sys::socket::{
 use nix::unistd::pipe2;
 
 use crate::errno;
+use crate::poll::readable;
 
 /// The program.
 pub(crate) static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
@@ -28,9 +28,9 @@ pub(crate) static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ini
 const F_SEAL_EXEC: libc::c_int = 0x20;
 const NAME: &CStr = c"clonebox-init";
 
-/// The words of a report, as `src/init/report.rs` writes them.
 /// What stands for the working directory where a report has the number of a candidate.
 pub(crate) const NO_CANDIDATE: usize = u32::MAX as usize;
+/// The words of a report, as `src/init/report.rs` writes them.
 const STARTED: u32 = 1;
 const FAILED: u32 = 2;
 const ENDED: u32 = 3;
@@ -131,7 +131,7 @@ impl InitReport {
 
     /// Waits for the next word about the process namespace.
     pub(super) fn hear(&self, deadline: Option<Instant>) -> Said {
-        if !readable(self.0.as_fd(), deadline) {
+        if !readable(&self.0, deadline) {
             return Said::Late;
         }
         let mut words = [[0; 4]; 3];
@@ -213,7 +213,7 @@ impl InitReport {
 
     /// Waits for the word whether the program has started.
     pub(super) fn start(&mut self, deadline: Option<Instant>) -> Start {
-        if !readable(self.0.as_fd(), deadline) {
+        if !readable(&self.0, deadline) {
             return Start::Late;
         }
         match self.read() {
@@ -229,7 +229,7 @@ impl InitReport {
     pub(crate) fn wait_status(&mut self) -> Option<i32> {
         // A program that reached into its init may have left the pipe open, and words in it: what is
         // there is read, nothing is waited for.
-        if !readable(self.0.as_fd(), Some(Instant::now())) {
+        if !readable(&self.0, Some(Instant::now())) {
             return None;
         }
         match self.read() {
@@ -242,22 +242,5 @@ impl InitReport {
         let mut words = [[0; 4]; 3];
         self.0.read_exact(words.as_flattened_mut()).ok()?;
         Some(words.map(u32::from_ne_bytes))
-    }
-}
-
-fn readable(fd: BorrowedFd<'_>, deadline: Option<Instant>) -> bool {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // Rounded up: a wait of 0 would spin through the last millisecond.
-        let timeout = left.map_or(PollTimeout::NONE, |left| {
-            let up = left.as_nanos().div_ceil(1_000_000);
-            PollTimeout::try_from(up).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-            Ok(0) if left.is_some_and(|left| left.is_zero()) => return false,
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return true,
-            Err(_) => return false,
-        }
     }
 }

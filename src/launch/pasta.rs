@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::pipe2;
 
 use super::gate::Trouble;
@@ -29,6 +29,7 @@ use super::outcome::{Cause, FailedCall, Failure};
 use super::userns::Process;
 use crate::errno;
 use crate::plan::Pasta;
+use crate::poll::timeout;
 
 /// Bytes of what it says that are passed on. Our own limit.
 const MOST_WORDS: usize = 4096;
@@ -96,12 +97,8 @@ fn await_word(
 ) -> Result<OwnedFd, Trouble> {
     let mut said = Vec::new();
     loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = left.map_or(PollTimeout::NONE, |left| {
-            PollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
-        });
         let mut both = [pipe.as_fd(), pidfd].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut both, timeout) {
+        match poll(&mut both, timeout(deadline)) {
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(Trouble::Failed(Failure::Parent("wait for pasta", errno))),
             // The time is up.

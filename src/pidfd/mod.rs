@@ -11,9 +11,9 @@ use std::ptr;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
+use crate::poll::readable;
 pub(crate) use identity::Identity;
 pub(crate) use info::exit_status;
 pub use wait::Usage;
@@ -38,22 +38,7 @@ pub(crate) fn has_ended(pidfd: &impl AsFd) -> bool {
 
 /// Waits for the end of a process, which need not be a child; until a time at most. Whether it has ended.
 pub(crate) fn wait_until(pidfd: &impl AsFd, until: Option<Instant>) -> bool {
-    loop {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        // Rounded up: a wait of 0 would spin through the last millisecond.
-        let timeout = left.map_or(PollTimeout::NONE, |left| {
-            PollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(
-            &mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)],
-            timeout,
-        ) {
-            Ok(0) if left.is_some_and(|left| left.is_zero()) => return false,
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return true,
-            Err(_) => return false,
-        }
-    }
+    readable(pidfd, until)
 }
 
 /// The same of a thread of it where the kernel has it (since Linux 6.9). Without, the process

@@ -4,7 +4,9 @@
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
+
+use crate::poll::timeout;
 
 /// Waits until one of the descriptors is ready, or until the deadline: what each is ready for. One that
 /// is not asked about is ready for nothing.
@@ -12,14 +14,9 @@ pub(super) fn wait<const N: usize>(
     wanted: [Option<PollFd<'_>>; N],
     deadline: Option<Instant>,
 ) -> nix::Result<[PollFlags; N]> {
-    let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up: a wait of 0 would spin through the last millisecond.
-        PollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
-    });
     let asked = wanted.each_ref().map(Option::is_some);
     let mut fds: Vec<PollFd<'_>> = wanted.into_iter().flatten().collect();
-    match poll(&mut fds, timeout) {
+    match poll(&mut fds, timeout(deadline)) {
         Ok(_) => {}
         Err(Errno::EINTR) => return Ok([PollFlags::empty(); N]),
         Err(errno) => return Err(errno),
