@@ -122,7 +122,11 @@ impl Entry {
             }
             None => None,
         };
-        found.ok_or_else(|| Error::state(format!("the box {name} has ended")))
+        found.ok_or_else(|| self.ended())
+    }
+
+    fn ended(&self) -> Error {
+        Error::state(format!("the box {} has ended", self.name()))
     }
 
     /// Its network namespace, for [`Network::Join`](crate::Network::Join).
@@ -136,7 +140,7 @@ impl Entry {
         let network = NetworkNamespace::of(self.pid().unwrap_or_default(), &pidfd);
         // What was opened by a number is the box's if its process lives afterwards.
         if pidfd::has_ended(&pidfd) {
-            return Err(Error::state(format!("the box {name} has ended")));
+            return Err(self.ended());
         }
         network.map_err(|errno| {
             Error::state_failed(&format!("open the network of the box {name}"), errno)
@@ -175,7 +179,7 @@ impl Entry {
             .0;
         // What was read is that of the box if its process lives afterwards.
         if pidfd::has_ended(&pidfd) {
-            return Err(Error::state(format!("the box {name} has ended")));
+            return Err(self.ended());
         }
         let cgroups = self.record.cgroups.iter();
         Ok(Join {

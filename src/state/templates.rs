@@ -9,7 +9,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +23,6 @@ use super::pin;
 use super::record::Host;
 use super::registry::Registry;
 use crate::command::{Command, Template, TemplateMounts};
-use crate::errno;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::spec::is_name;
@@ -102,7 +100,7 @@ impl Templates {
             let failed = |errno| directory.error(&format!("keep the mounts of {name} in"), errno);
             pin::pin(&directory, &file, namespace).map_err(failed)?;
             let text = record_text(name, words, &plan);
-            write(&directory, &record, &text).map_err(|errno| {
+            directory.put(&record, &text).map(drop).map_err(|errno| {
                 let _ = pin::unpin(&directory, &file);
                 failed(errno)
             })
@@ -290,18 +288,6 @@ fn record_text(name: &str, words: &[String], plan: &Plan) -> String {
         "mount_namespace": mount_namespace(),
     });
     format!("{record}\n")
-}
-
-/// Writes a file whole or not at all.
-fn write(directory: &Directory, name: &str, text: &str) -> nix::Result<()> {
-    let aside = format!("{name}{ASIDE}");
-    let written = || {
-        let mut file = directory.new_file(&aside)?;
-        file.write_all(text.as_bytes())
-            .map_err(|error| errno::of(&error))?;
-        directory.rename(&aside, name)
-    };
-    written().inspect_err(|_| directory.remove(&aside))
 }
 
 fn mount_namespace() -> String {
