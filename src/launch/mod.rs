@@ -46,7 +46,7 @@ pub(crate) use init::{InitReport, NO_CANDIDATE, Told, sealed as sealed_init};
 pub(crate) use landlock::version as landlock_version;
 pub(crate) use mounts::make_mounts;
 pub(crate) use outcome::{Cause, FailedCall, Failure, Started, Timings};
-pub(crate) use paths::in_first_user_namespace;
+pub(crate) use paths::{in_first_user_namespace, resolve};
 pub(crate) use probe::refuse_clone3;
 pub(crate) use pty::peer;
 pub(crate) use run::{launch, wake};

@@ -122,16 +122,8 @@ impl Backing {
         let Self::Directories(roots) = self else {
             return None;
         };
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         let path = names.iter().fold(PathBuf::new(), join);
-        roots.iter().find_map(|root| {
-            let root = open_directory(root)?;
-            let found = nix::fcntl::openat2(&root, &path, how).ok()?;
-            let place = path_of(&found)?;
-            Some(Path::new("/").join(place.strip_prefix(path_of(&root)?).ok()?))
-        })
+        roots.iter().find_map(|root| resolve(root, &path))
     }
 
     fn has(&self, names: &[&[u8]], is: impl Fn(SFlag) -> bool) -> bool {
@@ -236,6 +228,17 @@ impl Tree {
 
 fn join(path: PathBuf, name: &&[u8]) -> PathBuf {
     path.join(OsStr::from_bytes(name))
+}
+
+/// Where a path below a root leads, without symbolic links, if it leads somewhere.
+pub(crate) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let root = open_directory(root)?;
+    let found = nix::fcntl::openat2(&root, path, how).ok()?;
+    let place = path_of(&found)?;
+    Some(Path::new("/").join(place.strip_prefix(path_of(&root)?).ok()?))
 }
 
 /// The path of what a descriptor stands for.

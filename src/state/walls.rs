@@ -5,15 +5,13 @@
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use crate::command::Template;
+use crate::launch::resolve;
 use crate::plan::{DEVICES, UserFacts};
 use crate::spec::{
     Access, CapabilitySet, Dev, Landlock, Origin, PathRule, SeccompFilter, Setting, Spec,
@@ -180,25 +178,10 @@ fn read(value: &Value, origin: &Origin) -> Option<Walls> {
 fn without_links(spec: &Spec, path: &Path) -> PathBuf {
     let found = match &spec.rootfs {
         None => fs::canonicalize(path).ok(),
-        Some(rootfs) => inside(&rootfs.value.path, path),
+        Some(rootfs) => resolve(&rootfs.value.path, path),
     };
     let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     found.unwrap_or_else(absolute)
-}
-
-fn inside(root: &Path, path: &Path) -> Option<PathBuf> {
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let directory = open(root, flags | OFlag::O_DIRECTORY, Mode::empty()).ok()?;
-    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let how = OpenHow::new().flags(flags).resolve(resolve);
-    let found = openat2(directory.as_fd(), path, how).ok()?;
-    let name = |fd: &std::os::fd::OwnedFd| {
-        let number = std::os::fd::AsRawFd::as_raw_fd(fd);
-        fs::read_link(format!("/proc/self/fd/{number}")).ok()
-    };
-    let found = name(&found)?;
-    let below = found.strip_prefix(name(&directory)?).ok()?;
-    Some(Path::new("/").join(below))
 }
 
 /// A path may be any bytes.
