@@ -197,7 +197,7 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         lacks(capability).then(|| format!("this process has no {}", capability_name(capability)))
     };
     match (step.call.name, errno) {
-        (_, Errno::ENOMEM | Errno::ENOSPC) | ("execveat", Errno::E2BIG) if memory(spec).is_some() => memory(spec),
+        (_, Errno::ENOMEM | Errno::ENOSPC) | ("execveat", Errno::E2BIG) if let Some(hint) = memory(spec) => Some(hint),
         ("mount", Errno::EPERM) if user && !is_filtered() => host::proc::refusal(),
         ("mount", Errno::EINVAL) if host::caller::is_in_chroot() => Some(
             "this process is in a chroot, whose root is no mount: mount --bind it on itself before".to_owned(),
