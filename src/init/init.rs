@@ -13,8 +13,9 @@ use clonebox_child::{Arg, CloneArgs, Entry, Expect, OnError, Shared, Slot, Step,
 
 use crate::Args;
 use crate::kernel::{
-    EINTR, ENOTTY, EXECVE, F_SETFD, FCNTL, FD_CLOEXEC, GETPGID, GETPID, IOCTL, KILL, MMAP, RT_SIGPROCMASK,
-    RT_SIGTIMEDWAIT, SETPGID, SETSID, SIG_SETMASK, SIGSET_LEN, WAIT4, block_signals, call, exit,
+    EINTR, ENOTTY, EXECVE, F_SETFD, FCNTL, FD_CLOEXEC, GETPGID, GETPID, IOCTL, KILL, MMAP,
+    RT_SIGPROCMASK, RT_SIGTIMEDWAIT, SETPGID, SETSID, SIG_SETMASK, SIGCHLD, SIGSET_LEN, WAIT4,
+    block_signals, call, exit,
 };
 use crate::report::{self, ENDED, FAILED, STARTED};
 
@@ -23,7 +24,6 @@ pub(crate) const TIOCSPGRP: usize = 0x5410;
 pub(crate) const TIOCSCTTY: usize = 0x540e;
 const WNOHANG: usize = 1;
 const WUNTRACED: usize = 2;
-const SIGCHLD: i32 = 17;
 const SIGCONT: usize = 18;
 /// The low byte of the wait status of a process that has stopped; and the whole one after SIGTSTP.
 const STOPPED: u32 = 0x7f;
@@ -67,7 +67,7 @@ fn serve(program: u32, inherited: bool) -> u32 {
             RT_SIGTIMEDWAIT,
             [(&raw const all).addr(), 0, 0, SIGSET_LEN, 0, 0],
         );
-        if signal == SIGCHLD as isize {
+        if signal == SIGCHLD.cast_signed() {
             if let Some(status) = reap(program, inherited) {
                 return status;
             }

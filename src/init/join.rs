@@ -22,13 +22,11 @@ use crate::exec::execute;
 use crate::init::{TIOCSCTTY, TIOCSPGRP, is_foreground};
 use crate::kernel::{
     CLONE, EINTR, F_SETFD, FCNTL, FD_CLOEXEC, GETPID, IOCTL, PRCTL, READ, RT_SIGPROCMASK, SETPGID,
-    SETSID, SIG_SETMASK, SIGSET_LEN, block_signals, call, exit,
+    SETSID, SIG_SETMASK, SIGCHLD, SIGKILL, SIGSET_LEN, block_signals, call, exit,
 };
 use crate::report::{self, FAILED, NO_PROCESS, PROCESS, STARTED};
 
 const CLONE_PARENT: usize = 0x8000;
-const SIGCHLD: usize = 17;
-const SIGKILL: usize = 9;
 const PR_SET_PDEATHSIG: usize = 1;
 
 pub(crate) fn run(args: &Args) -> ! {

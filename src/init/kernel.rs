@@ -63,6 +63,8 @@ pub(crate) const PIDFD_SEND_SIGNAL: usize = 424;
 pub(crate) const POLLIN: u64 = 1;
 /// `linux/prctl.h`.
 pub(crate) const PR_SET_DUMPABLE: usize = 4;
+pub(crate) const SIGKILL: usize = 9;
+pub(crate) const SIGCHLD: usize = 17;
 
 /// Of fcntl(2).
 pub(crate) const F_SETFD: usize = 2;

@@ -8,11 +8,9 @@
 use crate::Args;
 use crate::kernel::{
     CHDIR, CLONE, CLOSE, EXECVE, PIDFD_OPEN, PIDFD_SEND_SIGNAL, POLLIN, PPOLL, PR_SET_DUMPABLE,
-    PRCTL, SETSID, WAIT4, WRITE, block_signals, call, exit, unblock_signals,
+    PRCTL, SETSID, SIGCHLD, SIGKILL, WAIT4, WRITE, block_signals, call, exit, unblock_signals,
 };
 
-const SIGKILL: usize = 9;
-const SIGCHLD: usize = 17;
 const WORDS: &[u8] = b"it cannot be executed\n";
 
 pub(crate) fn run(args: &Args) -> ! {

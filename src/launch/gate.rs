@@ -15,7 +15,7 @@ use super::signals::AllBlocked;
 use super::userns::{Process, pid_of};
 use super::{pasta, userns};
 use crate::pidfd::{has_ended as is_gone, kill};
-use crate::plan::{ForUserns, Pasta, Plan, Writer};
+use crate::plan::{ForUserns, Pasta, Plan};
 
 /// How often maps are looked for that the child writes itself. Our own choice: it takes some microseconds.
 const LOOK_EVERY: Duration = Duration::from_micros(50);
@@ -49,7 +49,7 @@ impl<'a> Gate<'a> {
 
     /// The user namespace whose maps are written here.
     fn writes(&self) -> Option<&'a ForUserns> {
-        self.userns.filter(|userns| userns.writer != Writer::Child)
+        self.userns.filter(|userns| userns.writer.is_waited_for())
     }
 
     /// Does what the child waits for, and opens the gate. Of a child that is gone the report says why, not

@@ -8,7 +8,7 @@ use super::net::Pasta;
 use super::seccomp::{self, Filter};
 use super::step::{Role, Terminal};
 use super::template::{self, Split};
-use super::userns::{Userns, Writer};
+use super::userns::Userns;
 use super::{fd, ids, join, nested, net, tty, user};
 use crate::spec::{
     Dev, Namespace, Origin, Propagation, Setting, Spec, User, Violation, random_name,
@@ -150,7 +150,7 @@ impl<'a> Draft<'a> {
     /// Whether the child waits for its maps at the gate: see [`userns`](super::userns).
     pub(super) fn waits_for_maps(&self) -> bool {
         let userns = self.userns.as_ref();
-        userns.is_some_and(|userns| matches!(userns.writer, Writer::Parent | Writer::Helpers))
+        userns.is_some_and(|userns| userns.writer.is_waited_for())
     }
 
     /// Whether the child waits for the parent at the gate, for whatever.

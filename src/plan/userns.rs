@@ -47,6 +47,13 @@ pub(crate) enum Writer {
     Nobody { setgroups: bool },
 }
 
+impl Writer {
+    /// Whether the child waits at the gate until they are written.
+    pub(crate) fn is_waited_for(self) -> bool {
+        matches!(self, Self::Parent | Self::Helpers)
+    }
+}
+
 impl Userns {
     /// Whether it is a new one.
     pub(super) fn is_made(&self) -> bool {
