@@ -61,7 +61,7 @@ pub use spec::{
     PathRule, Port, PortParseError, Propagation, Protocol, Rate, Redirect, Resource, Rlimit,
     RlimitParseError, Rootfs, Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram,
     Selection, Setting, Spec, Swap, TimeOffset, TimeOffsetParseError, Tty, User, UserNamespace,
-    UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name, system_mounts,
+    UserParseError, Violation, Writes, parse_bytes, parse_env_file, random_name, system_root,
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, PinnedTemplate, Registry, Templates};
 pub use supervise::{

@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::spec::{
     Dev, IdMapping, Join, Login, Mount, Namespace, Network, Origin, ParentDeath, Port, Redirect,
     Rlimit, Rootfs, Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes,
-    system_mounts,
+    system_root,
 };
 use crate::state::PinnedTemplate;
 use crate::supervise::Child;
@@ -257,9 +257,8 @@ impl Command {
     /// what they need of `/etc`, all of it read-only. Nothing else of the host is there, and what the box writes is lost
     /// at its end. Mounts that are added later lie on top.
     pub fn rootfs_system(&mut self) -> &mut Self {
-        self.spec.rootfs = Some(setting!("rootfs_system", Rootfs::memory()));
-        let mounts = system_mounts().into_iter();
-        let mounts = mounts.map(|mount| setting!("rootfs_system", mount));
+        let (rootfs, mounts) = system_root(&Origin::Call("Command::rootfs_system"));
+        self.spec.rootfs = Some(rootfs);
         self.spec.mounts.extend(mounts);
         self
     }

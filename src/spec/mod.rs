@@ -47,7 +47,7 @@ pub use namespaces::{Namespace, Namespaces, TimeOffset, TimeOffsetParseError};
 pub use net::{Network, NetworkNamespace, Port, PortParseError, Protocol};
 pub use origin::{Origin, Setting};
 pub use rlimit::{Resource, Rlimit, RlimitParseError};
-pub use rootfs::{Dev, Rootfs, Writes, system_mounts};
+pub use rootfs::{Dev, Rootfs, Writes, system_root};
 pub use seccomp::{Arch, Seccomp, SeccompError, SeccompFilter, SeccompProfile, SeccompProgram};
 pub(crate) use seccomp::{ProfileRule, When};
 pub use tty::{Redirect, Tty};

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{Mount, MountKind};
+use super::{Mount, MountKind, Origin, Setting};
 
 /// A directory that becomes the root of the box. See pivot_root(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,9 +68,9 @@ impl Rootfs {
     }
 }
 
-/// The programs of the system that the caller sees, read-only: what is in `/usr`, `/bin` and the like, and what
-/// they need of `/etc`; what is not there is left out. In a root in memory these are all files of the host's.
-pub fn system_mounts() -> Vec<Mount> {
+/// A root in memory with the programs of the system that the caller sees, read-only: what is in `/usr`, `/bin` and
+/// the like, and what they need of `/etc`; what is not there is left out. These are all files of the host's in it.
+pub fn system_root(origin: &Origin) -> (Setting<Rootfs>, Vec<Setting<Mount>>) {
     let settings = SETTINGS.iter().map(|name| format!("/etc/{name}"));
     let programs = PROGRAMS.iter().map(|&path| path.to_owned());
     let mount = |path: String| {
@@ -80,9 +80,10 @@ pub fn system_mounts() -> Vec<Mount> {
         }
         mount.attributes.nosuid = true;
         mount.attributes.nodev = true;
-        mount
+        Setting::new(mount, origin.clone())
     };
-    programs.chain(settings).map(mount).collect()
+    let root = Setting::new(Rootfs::memory(), origin.clone());
+    (root, programs.chain(settings).map(mount).collect())
 }
 
 /// What a root filesystem has in /dev.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clonebox::{
     Dev, Exec, Namespace, Origin, ParentDeath, PinnedTemplate, Rootfs, Setting, Spec, Tty,
-    UserNamespace, Writes, parse_bytes, parse_env_file, system_mounts,
+    UserNamespace, Writes, parse_bytes, parse_env_file, system_root,
 };
 
 use crate::confine::confine;
@@ -217,11 +217,9 @@ fn root(spec: &mut Spec, args: &Typed) -> Result<(), UsageError> {
     spec.rootfs = match (through, over, upper) {
         (None, None, None) => None,
         (Some(word), None, None) if word.value == Path::new(SYSTEM) => {
-            let origin = word.origin;
-            let mounts = system_mounts().into_iter();
-            let mounts = mounts.map(|mount| Setting::new(mount, origin.clone()));
+            let (rootfs, mounts) = system_root(&word.origin);
             spec.mounts.extend(mounts);
-            Some(Setting::new(Rootfs::memory(), origin))
+            Some(rootfs)
         }
         (Some(path), None, None) => rootfs(path, Writes::Through),
         (None, Some(path), None) => rootfs(path, Writes::Discard),
