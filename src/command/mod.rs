@@ -11,7 +11,9 @@ macro_rules! setting {
 mod changes;
 mod confine;
 mod launch;
+mod namespaces;
 mod pool;
+mod rootfs;
 mod stdio;
 mod template;
 
@@ -29,9 +31,7 @@ pub use template::{Template, TemplateMounts};
 use crate::errno;
 use crate::error::Error;
 use crate::spec::{
-    Dev, IdMapping, Join, Login, Mount, Namespace, Network, Origin, ParentDeath, Port, Redirect,
-    Rlimit, Rootfs, Selection, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes,
-    system_root,
+    Join, Login, Origin, ParentDeath, Redirect, Rlimit, Selection, Setting, Spec, Tty, User,
 };
 use crate::state::PinnedTemplate;
 use crate::supervise::Child;
@@ -160,124 +160,6 @@ impl Command {
     /// Names the box; the name is also its host name unless [`hostname`](Self::hostname) sets another.
     pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
         self.spec.name = Some(setting!("name", name.into()));
-        self
-    }
-
-    /// Sets the host name: 1 to 64 bytes.
-    pub fn hostname(&mut self, hostname: impl Into<String>) -> &mut Self {
-        self.spec.hostname = Some(setting!("hostname", hostname.into()));
-        self
-    }
-
-    /// Chooses the UTS namespace.
-    pub fn uts(&mut self, namespace: Namespace) -> &mut Self {
-        self.spec.namespaces.uts = setting!("uts", namespace);
-        self
-    }
-
-    /// Chooses the PID namespace.
-    pub fn pid(&mut self, namespace: Namespace) -> &mut Self {
-        self.spec.namespaces.pid = setting!("pid", namespace);
-        self
-    }
-
-    /// Chooses the IPC namespace.
-    pub fn ipc(&mut self, namespace: Namespace) -> &mut Self {
-        self.spec.namespaces.ipc = setting!("ipc", namespace);
-        self
-    }
-
-    /// Chooses the network.
-    pub fn net(&mut self, network: impl Into<Network>) -> &mut Self {
-        self.spec.namespaces.net = setting!("net", network.into());
-        self
-    }
-
-    /// Opens a port of the host that leads to one of the box, with [`Network::Pasta`].
-    pub fn port(&mut self, port: Port) -> &mut Self {
-        self.spec.ports.push(setting!("port", port));
-        self
-    }
-
-    /// Chooses the cgroup namespace.
-    pub fn cgroupns(&mut self, namespace: Namespace) -> &mut Self {
-        self.spec.namespaces.cgroup = setting!("cgroupns", namespace);
-        self
-    }
-
-    /// Chooses whether there is a user namespace, and whose ids it has.
-    pub fn userns(&mut self, namespace: UserNamespace) -> &mut Self {
-        self.spec.namespaces.user = setting!("userns", namespace);
-        self
-    }
-
-    /// Gives the user namespace user ids, instead of what [`userns`](Self::userns) chooses. The group ids are
-    /// the same unless [`gidmap`](Self::gidmap) gives others.
-    pub fn uidmap(&mut self, mapping: IdMapping) -> &mut Self {
-        let mapping = setting!("uidmap", mapping);
-        self.spec.namespaces.uid_mappings.push(mapping);
-        self
-    }
-
-    /// The same for group ids.
-    pub fn gidmap(&mut self, mapping: IdMapping) -> &mut Self {
-        let mapping = setting!("gidmap", mapping);
-        self.spec.namespaces.gid_mappings.push(mapping);
-        self
-    }
-
-    /// Shifts the clocks that count from the boot.
-    pub fn time_offset(&mut self, offset: TimeOffset) -> &mut Self {
-        self.spec.namespaces.time = Some(setting!("time_offset", offset));
-        self
-    }
-
-    /// Makes a directory the root of the box. What the box writes there, it writes to the directory.
-    pub fn rootfs(&mut self, path: impl Into<PathBuf>) -> &mut Self {
-        let rootfs = Rootfs {
-            path: path.into(),
-            writes: Writes::Through,
-        };
-        self.spec.rootfs = Some(setting!("rootfs", rootfs));
-        self
-    }
-
-    /// Makes a directory the root of the box, and leaves it as it is: what the box writes is lost at
-    /// its end.
-    pub fn rootfs_overlay(&mut self, path: impl Into<PathBuf>) -> &mut Self {
-        let rootfs = Rootfs {
-            path: path.into(),
-            writes: Writes::Discard,
-        };
-        self.spec.rootfs = Some(setting!("rootfs_overlay", rootfs));
-        self
-    }
-
-    /// Makes the programs of the system that the caller sees the root of the box: `/usr`, `/bin` and the like, and
-    /// what they need of `/etc`, all of it read-only. Nothing else of the host is there, and what the box writes is lost
-    /// at its end. Mounts that are added later lie on top.
-    pub fn rootfs_system(&mut self) -> &mut Self {
-        let (rootfs, mounts) = system_root(&Origin::Call("Command::rootfs_system"));
-        self.spec.rootfs = Some(rootfs);
-        self.spec.mounts.extend(mounts);
-        self
-    }
-
-    /// Chooses whether the root filesystem is read-only.
-    pub fn read_only(&mut self, read_only: bool) -> &mut Self {
-        self.spec.read_only = read_only.then_some(Origin::Call("Command::read_only"));
-        self
-    }
-
-    /// Adds a mount. Mounts are made in the order in which they are added.
-    pub fn mount(&mut self, mount: Mount) -> &mut Self {
-        self.spec.mounts.push(setting!("mount", mount));
-        self
-    }
-
-    /// Chooses what the root filesystem has in /dev.
-    pub fn dev(&mut self, dev: Dev) -> &mut Self {
-        self.spec.dev = setting!("dev", dev);
         self
     }
 
