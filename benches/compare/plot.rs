@@ -6,26 +6,14 @@ use std::collections::BTreeMap;
 use plotters::chart::ChartBuilder;
 use plotters::coord::combinators::IntoLogRange;
 use plotters::drawing::IntoDrawingArea;
-use plotters::element::{Circle, Text};
 use plotters::prelude::SVGBackend;
-use plotters::series::LineSeries;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::RGBColor;
 
 use crate::runs::Runs;
 use crate::support::Result;
+use crate::support::paper::{GREY, GRID, INK, Label, OCHRE, OWN, PAPER, RED, SIZE, font, line};
 
-const SIZE: (u32, u32) = (860, 480);
-const INK: RGBColor = RGBColor(40, 40, 40);
-const GRID: RGBColor = RGBColor(228, 228, 228);
-const PAPER: RGBColor = RGBColor(255, 255, 255);
-const OWN: RGBColor = RGBColor(28, 106, 198);
-const OTHERS: [RGBColor; 4] = [
-    RGBColor(200, 60, 60),
-    RGBColor(214, 137, 16),
-    RGBColor(120, 120, 120),
-    RGBColor(60, 140, 80),
-];
+const OTHERS: [RGBColor; 4] = [RED, OCHRE, GREY, RGBColor(60, 140, 80)];
 
 /// A line for each, from the fewest mounts to the most.
 pub(crate) fn svg(runs: &Runs) -> Result<String> {
@@ -73,31 +61,15 @@ pub(crate) fn svg(runs: &Runs) -> Result<String> {
             } else {
                 OTHERS[number % OTHERS.len()]
             };
-            let line = ShapeStyle::from(colour).stroke_width(2);
-            chart.draw_series(LineSeries::new(points.iter().copied(), line))?;
-            let dots = points
-                .iter()
-                .map(|&point| Circle::new(point, 4, colour.filled()));
-            chart.draw_series(dots)?;
-            if let Some(&last) = points.last() {
-                let (x, y) = chart.backend_coord(&last);
-                let style = font(13)
-                    .color(&colour)
-                    .pos(Pos::new(HPos::Left, VPos::Center));
-                paper.draw(&Text::new(
-                    format!("{name}: {:.2} ms", last.1),
-                    (x + 12, y),
-                    style,
-                ))?;
-            }
+            let last = points.last().map_or(0.0, |&(_, ms)| ms);
+            let label = Label {
+                text: format!("{name}: {last:.2} ms"),
+                size: 13,
+                below: 0,
+            };
+            line(&paper, &mut chart, points, colour, &label)?;
         }
         paper.present()?;
     }
     Ok(svg)
-}
-
-fn font(size: u32) -> TextStyle<'static> {
-    ("Helvetica, Arial, sans-serif", size)
-        .into_font()
-        .color(&INK)
 }

@@ -6,6 +6,8 @@ pub(crate) mod host;
 #[path = "../support/load.rs"]
 #[expect(dead_code, reason = "other benches use the rest")]
 pub(crate) mod load;
+#[path = "../support/paper.rs"]
+pub(crate) mod paper;
 #[path = "../support/stats.rs"]
 #[expect(dead_code, reason = "other benches use the rest")]
 pub(crate) mod stats;

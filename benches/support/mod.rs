@@ -3,6 +3,7 @@
 
 pub(crate) mod host;
 pub(crate) mod load;
+pub(crate) mod paper;
 pub(crate) mod plot;
 pub(crate) mod results;
 pub(crate) mod stats;

@@ -4,29 +4,21 @@
 use plotters::chart::ChartBuilder;
 use plotters::coord::combinators::IntoLogRange;
 use plotters::drawing::IntoDrawingArea;
-use plotters::element::{Circle, Text};
 use plotters::prelude::SVGBackend;
-use plotters::series::LineSeries;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::RGBColor;
 
 use super::Result;
 use super::load::Load;
+use super::paper::{GREY, GRID, INK, Label, OCHRE, OWN, PAPER, RED, SIZE, font, line};
 use super::results::Measured;
-
-const SIZE: (u32, u32) = (860, 480);
-const FONT: &str = "Helvetica, Arial, sans-serif";
-const INK: RGBColor = RGBColor(40, 40, 40);
-const GRID: RGBColor = RGBColor(228, 228, 228);
-const PAPER: RGBColor = RGBColor(255, 255, 255);
 
 /// A way, what it is called in the plot, its colour, and where its label stands, in pixels below it.
 /// The last is drawn over the others.
 const LINES: [(&str, &str, RGBColor, i32); 4] = [
-    ("fork", "copying clone (fork)", RGBColor(200, 60, 60), 0),
-    ("reexec", "re-exec", RGBColor(214, 137, 16), 0),
-    ("floor", "bare system calls", RGBColor(120, 120, 120), 9),
-    ("template", "clonebox", RGBColor(28, 106, 198), -8),
+    ("fork", "copying clone (fork)", RED, 0),
+    ("reexec", "re-exec", OCHRE, 0),
+    ("floor", "bare system calls", GREY, 9),
+    ("template", "clonebox", OWN, -8),
 ];
 
 /// The plot of all loads without busy threads.
@@ -75,17 +67,12 @@ pub(crate) fn svg(measured: &Measured) -> Result<String> {
         for (way, label, colour, below) in LINES {
             let points = points(way);
             let Some(&last) = points.last() else { continue };
-            let line = ShapeStyle::from(colour).stroke_width(2);
-            chart.draw_series(LineSeries::new(points.iter().copied(), line))?;
-            let dots = points
-                .iter()
-                .map(|&point| Circle::new(point, 4, colour.filled()));
-            chart.draw_series(dots)?;
-            let (x, y) = chart.backend_coord(&last);
-            let place = Pos::new(HPos::Left, VPos::Center);
-            let style = font(14).color(&colour).pos(place);
-            let label = format!("{label}: {}", time(last.1));
-            paper.draw(&Text::new(label, (x + 12, y + below), style))?;
+            let label = Label {
+                text: format!("{label}: {}", time(last.1)),
+                size: 14,
+                below,
+            };
+            line(&paper, &mut chart, &points, colour, &label)?;
         }
         paper.present()?;
     }
@@ -98,8 +85,4 @@ fn time(ms: f64) -> String {
         0.0..10.0 => format!("{ms:.2} ms"),
         _ => format!("{ms:.0} ms"),
     }
-}
-
-fn font(size: u32) -> TextStyle<'static> {
-    (FONT, size).into_font().color(&INK)
 }
