@@ -14,14 +14,11 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::statfs::fstatfs;
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use nix::unistd::Pid;
 
 use super::directory::Directory;
 use crate::error::Error;
-
-/// `NSFS_MAGIC` in `linux/magic.h`.
-const NSFS_MAGIC: i64 = 0x6e73_6673;
 
 fn path_of(fd: RawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{fd}"))
@@ -79,7 +76,7 @@ pub(super) fn pin(directory: &Directory, name: &str, namespace: BorrowedFd<'_>) 
 /// The namespace that a file keeps; `None` if it keeps none.
 pub(super) fn pinned(directory: &Directory, name: &str) -> Option<OwnedFd> {
     let file: File = directory.open_file(name, OFlag::O_RDONLY).ok()?;
-    let kind = fstatfs(file.as_fd()).ok()?.filesystem_type().0;
+    let kind = fstatfs(file.as_fd()).ok()?.filesystem_type();
     (kind == NSFS_MAGIC).then(|| file.into())
 }
 
