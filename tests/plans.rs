@@ -334,6 +334,38 @@ fn mounts_of_root_come_from_the_launch_and_nobody_opens_a_path_of_the_hosts() {
 }
 
 #[test]
+fn the_callers_own_root_is_not_given_to_root_of_the_box() {
+    let mut spec = with_userns(UserNamespace::Auto);
+    let mut facts = with_ids(root(), None);
+    facts.paths = PathFacts {
+        mount_setattr: true,
+        root_owners: [Some(0), Some(0)],
+        ..PathFacts::default()
+    };
+    for (writes, own_root, named) in [
+        (Writes::Through, [true, false], "/srv/a"),
+        (Writes::Discard, [true, false], "/srv/a"),
+        (Writes::Keep("/srv/b".into()), [false, true], "/srv/b"),
+    ] {
+        let path = "/srv/a".into();
+        spec.rootfs = Some(asked(Rootfs { path, writes }));
+        facts.paths.own_root = own_root;
+        let refused = compile(&spec, &facts).expect_err("it would be root outside");
+        let reason = format!(
+            "the caller's own root is in {named}, whose files would be those of root of the box (test): --rootfs \
+             system has the programs of it, read-only"
+        );
+        assert_eq!(refused[0].reason, reason);
+        // One that belongs to somebody of the box is not mapped: what is root's in it is nobody's.
+        facts.paths.root_owners = [Some(1_879_048_192); 2];
+        assert!(compile(&spec, &facts).is_ok());
+        facts.paths.root_owners = [Some(0), Some(0)];
+        facts.paths.own_root = [false, false];
+        assert!(compile(&spec, &facts).is_ok());
+    }
+}
+
+#[test]
 fn in_a_user_namespace_the_user_asked_for_is_mapped_and_not_changed_to() {
     let spec = Spec {
         user: Some(asked(User { uid: 7, gid: 8 })),

@@ -29,6 +29,7 @@ mod mounts;
 mod network;
 mod outcome;
 mod pasta;
+mod own_root;
 mod paths;
 pub(crate) mod probe;
 mod pty;

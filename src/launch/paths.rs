@@ -19,8 +19,11 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statvfs::statvfs;
 
+use super::own_root;
 use crate::plan::{MountFacts, PathFacts, SourceKind};
-use crate::spec::{Attributes, Dev, Mount, MountKind, Namespace, Rootfs, Spec, Writes};
+use crate::spec::{
+    Attributes, Dev, Mount, MountKind, Namespace, Rootfs, Spec, UserNamespace, Writes,
+};
 
 const LOOK_UP: OFlag = OFlag::O_PATH
     .union(OFlag::O_NOFOLLOW)
@@ -42,6 +45,7 @@ pub(super) fn gather(spec: &Spec) -> PathFacts {
         openat2: openat2(),
         mount_setattr,
         root_owners: owners(rootfs),
+        own_root: own_roots(spec),
         root_flags: match rootfs {
             None => 0,
             Some(rootfs) if rootfs.writes == Writes::Memory => libc::MS_NOSUID | libc::MS_NODEV,
@@ -242,11 +246,11 @@ pub(crate) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
 }
 
 /// The path of what a descriptor stands for.
-fn path_of(fd: &OwnedFd) -> Option<PathBuf> {
+pub(super) fn path_of(fd: &OwnedFd) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()
 }
 
-fn open_directory(path: &Path) -> Option<OwnedFd> {
+pub(super) fn open_directory(path: &Path) -> Option<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     open(path, flags, Mode::empty()).ok()
 }
@@ -350,6 +354,24 @@ fn owners(rootfs: Option<&Rootfs>) -> [Option<u32>; 2] {
     });
     let rootfs = rootfs.filter(|rootfs| rootfs.writes != Writes::Memory);
     [rootfs.and_then(|rootfs| owner(&rootfs.path)), upper]
+}
+
+/// Whether the caller's own root is in one of them. Only a box with other ids than the caller's maps ids.
+fn own_roots(spec: &Spec) -> [bool; 2] {
+    let namespaces = &spec.namespaces;
+    let mapped = !namespaces.uid_mappings.is_empty()
+        || !namespaces.gid_mappings.is_empty()
+        || namespaces.user.value == UserNamespace::Auto;
+    let Some(rootfs) = spec.rootfs.as_ref().filter(|_| mapped) else {
+        return [false; 2];
+    };
+    let is_in = |path: &Path, recursive| own_root::is_in(path, recursive);
+    match &rootfs.value.writes {
+        Writes::Memory => [false; 2],
+        Writes::Through => [is_in(&rootfs.value.path, true), false],
+        Writes::Discard => [is_in(&rootfs.value.path, false), false],
+        Writes::Keep(upper) => [is_in(&rootfs.value.path, false), is_in(upper, false)],
+    }
 }
 
 /// The number of the first user namespace: `linux/proc_ns.h`.

@@ -178,6 +178,9 @@ pub struct PathFacts {
     pub root_owners: [Option<u32>; 2],
     /// The caller is in the first user namespace, where devices can be made.
     pub initial_user_namespace: bool,
+    /// Each of them is the caller's own root or its /etc, or has it in it. It is looked at if the box has other
+    /// ids than the caller.
+    pub own_root: [bool; 2],
     /// The network namespace of the caller belongs to its user namespace.
     pub own_network: bool,
     /// One for each mount of the description.

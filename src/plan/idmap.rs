@@ -117,10 +117,14 @@ fn root(
         ),
         (slot::UPPER, upper),
     ];
-    for ((slot, path), owner) in directories.into_iter().zip(draft.facts.paths.root_owners) {
+    let facts = &draft.facts.paths;
+    let looked_at = facts.root_owners.into_iter().zip(facts.own_root);
+    for ((slot, path), (owner, own_root)) in directories.into_iter().zip(looked_at) {
         let Some(path) = path else { continue };
         let strange = owner.is_some_and(|owner| container_of(&userns.maps.uids, owner).is_none());
-        if draft.mounts_before() {
+        if draft.mounts_before() && strange && own_root {
+            refuse(&rootfs.origin, &is_own(path, userns));
+        } else if draft.mounts_before() {
             trees.push(Tree {
                 slot,
                 path: Path::to_owned(path),
@@ -141,6 +145,16 @@ fn root(
             );
         }
     }
+}
+
+/// With its ids mapped, root of the box would be root in it.
+fn is_own(path: &Path, userns: &Userns) -> String {
+    format!(
+        "the caller's own root is in {}, whose files would be those of root of the box ({}): \
+         --rootfs system has the programs of it, read-only",
+        shown(path),
+        userns.origin
+    )
 }
 
 fn binds(spec: &Spec, draft: &Draft<'_>, trees: &mut Vec<Tree>) {

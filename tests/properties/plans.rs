@@ -55,6 +55,7 @@ fn facts(choices: &mut Choices<'_>) -> HostFacts {
             choices.pick(&[None, Some(0), Some(100_000)]),
             choices.pick(&[None, Some(0)]),
         ],
+        own_root: [choices.yes(), choices.yes()],
         mount_points: [choices.yes(), choices.yes(), choices.yes()],
         initial_user_namespace: choices.yes(),
         own_network: choices.yes(),

@@ -1,11 +1,14 @@
 //! Out of a root filesystem, by what a program may still do in it.
 
 use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::assert_refused;
+use crate::support::files::Public;
 use crate::support::rootfs::Root;
-use crate::support::{Clonebox, files, probe, tests};
+use crate::support::{Clonebox, binary, files, probe, tests};
 
 /// A file outside of every root filesystem.
 struct Outside {
@@ -70,6 +73,61 @@ tests! {
                 assert_refused(root.run(&options, &attack).succeeds().stdout().trim_end());
             }
         }
+    }
+
+    // The weak box of the next one: its maker says so of a directory.
+    fn where_ids_are_mapped_root_of_a_box_writes_what_is_roots() needs [Idmap, Execveat] {
+        let (root, outside) = (Root::new(), Outside::new());
+        fs::set_permissions(&outside.canary, Permissions::from_mode(0o600)).expect("a file of ours");
+        for (more, result) in [("", "EACCES\n"), (":idmap", "fine\n")] {
+            let volume = format!("{}:/host{more}", outside.path.display());
+            let options = ["--userns", "auto", "-v", &volume];
+            root.run(&options, &["open-to-write", "/host/canary"]).succeeds().prints(result);
+        }
+    }
+
+    fn no_box_is_given_the_hosts_own_root_in_that_way() needs [Root, Idmap] {
+        let (outside, outer) = (Outside::new(), binary());
+        for name in ["root", "etc", "other"] {
+            fs::create_dir(outside.path.join(name)).expect("a directory of ours");
+        }
+        let place = outside.path.to_str().expect("UTF-8");
+        let inside = |name: &str| format!("{place}/{name}");
+        // In a box with all capabilities, which has the host's root at other places as well.
+        let refused = |volume: &str, options: [&str; 2], named: &str| {
+            let inner = [outer.to_str().expect("UTF-8"), "--userns", "auto"];
+            let program = ["--", "/bin/true"];
+            let ran = Clonebox::new()
+                .args(["--cap-add", "ALL", "-v", volume, "--"])
+                .args(inner)
+                .args(options)
+                .args(program)
+                .run();
+            let reason = format!("the caller's own root is in {named}, whose files would be those of root of the box");
+            ran.exits_with(125).complains(&reason);
+        };
+        let nothing = format!("/proc/version:{}", outside.canary);
+        refused(&nothing, ["--rootfs", "/"], "/");
+        refused(&nothing, ["--rootfs-overlay", "/"], "/");
+        refused(&nothing, ["--rootfs", "/etc/.."], "/etc/..");
+        refused(&format!("/:{}", inside("root")), ["--rootfs", &inside("root")], &inside("root"));
+        refused(&format!("/:{}", inside("root")), ["--rootfs", place], place);
+        refused(&format!("/etc:{}", inside("etc")), ["--rootfs", place], place);
+    }
+
+    fn a_file_of_the_hosts_in_a_root_filesystem_is_no_reason_to_refuse_it() needs [Root, Idmap, Execveat] {
+        let (outside, outer, program) = (Outside::new(), binary(), Public::new());
+        let place = outside.path.to_str().expect("UTF-8");
+        let file = format!("/etc/passwd:{}:ro", outside.canary);
+        let program = format!("{}:/it:ro", program.path());
+        let inner = [outer.to_str().expect("UTF-8"), "--userns", "auto", "--rootfs", place, "-v", &program];
+        Clonebox::new()
+            .args(["--cap-add", "ALL", "-v", &file, "--"])
+            .args(inner)
+            .args(["--", "/it", "__probe", "open", "/canary"])
+            .run()
+            .succeeds()
+            .prints("fine\n");
     }
 
     fn a_descriptor_of_the_hosts_root_that_is_passed_leads_out() needs [Box] {
