@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 
+use super::delegation;
 use super::paths::unescape;
-use crate::plan::{CgroupFacts, Hierarchy, cgroup_controllers};
+use crate::plan::{CgroupFacts, Hierarchy, cgroup_controllers, cgroup_parents};
 use crate::spec::Spec;
 
 /// What version 1 calls otherwise.
@@ -34,11 +35,19 @@ pub(super) fn gather(spec: &Spec) -> CgroupFacts {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     // Others make their cgroups near their own, and of how much of a hierarchy is mounted only the table
     // of mounts tells.
-    let usual = root.then(|| usual(&cgroup_controllers(&spec.limits), &own));
+    let controllers = cgroup_controllers(&spec.limits);
+    let usual = root.then(|| usual(&controllers, &own));
+    let mut hierarchies = usual.flatten().unwrap_or_else(|| mounted(&own));
+    if spec.limits.best_effort.is_some() {
+        for hierarchy in &mut hierarchies {
+            let parents = cgroup_parents(&spec.limits, root, &hierarchy.own);
+            hierarchy.refused = delegation::refused(hierarchy, &parents, &controllers);
+        }
+    }
     CgroupFacts {
         unified,
         root,
-        hierarchies: usual.flatten().unwrap_or_else(|| mounted(&own)),
+        hierarchies,
     }
 }
 
@@ -150,5 +159,6 @@ fn hierarchy(line: &[u8], own: &str) -> Option<Hierarchy> {
         own,
         names: names.to_owned(),
         controllers,
+        refused: Vec::new(),
     })
 }

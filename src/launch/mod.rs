@@ -15,6 +15,7 @@
 //! ```
 
 mod cgroups;
+mod delegation;
 mod dumpable;
 mod foreground;
 mod frame;
@@ -28,8 +29,8 @@ mod memory;
 mod mounts;
 mod network;
 mod outcome;
-mod pasta;
 mod own_root;
+mod pasta;
 mod paths;
 pub(crate) mod probe;
 mod pty;

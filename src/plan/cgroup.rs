@@ -159,6 +159,7 @@ fn place(
         mount,
         own,
         names,
+        refused,
         ..
     } = facts.hierarchy(controller).ok_or_else(|| {
         format!(
@@ -167,6 +168,11 @@ fn place(
             facts.known()
         )
     })?;
+    if let Some((_, reason)) = refused.iter().find(|(name, _)| name == controller) {
+        return Err(format!(
+            "there is no cgroup of the {controller} controller to be had: {reason}"
+        ));
+    }
     let pairs = if *unified {
         wanted.unified.clone().map(|pair| vec![pair])
     } else {
@@ -184,7 +190,7 @@ fn place(
             unified: *unified,
             mount: mount.clone(),
             names: names.clone(),
-            parents: parents(spec, facts, own),
+            parents: parents(&spec.limits, facts.root, own),
             controllers: Vec::new(),
             files: Vec::new(),
         });
@@ -208,11 +214,11 @@ fn place(
 
 /// Where cgroups are made: for root at the top, for others in what has been delegated to them, their own
 /// or the one above it. One of our own in between would take as long to make and remove as the box's.
-fn parents(spec: &Spec, facts: &CgroupFacts, own: &Path) -> Vec<PathBuf> {
+pub(crate) fn parents(limits: &Limits, root: bool, own: &Path) -> Vec<PathBuf> {
     let relative = |path: &Path| path.strip_prefix("/").unwrap_or(path).to_owned();
-    match &spec.limits.parent {
+    match &limits.parent {
         Some(parent) => vec![relative(&parent.value)],
-        None if facts.root => vec![PathBuf::new()],
+        None if root => vec![PathBuf::new()],
         None => {
             let above = own.parent().unwrap_or(own);
             vec![relative(own), relative(above)]

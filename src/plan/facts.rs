@@ -142,6 +142,8 @@ pub struct Hierarchy {
     pub names: String,
     /// The controllers that are in it, by their names on version 2.
     pub controllers: Vec<String>,
+    /// Those of which the caller can make no cgroup, and why. It is looked at if best effort is enough.
+    pub refused: Vec<(String, String)>,
 }
 
 impl CgroupFacts {
@@ -176,11 +178,11 @@ pub struct PathFacts {
     pub mount_points: [bool; 3],
     /// The user to whom the root filesystem belongs, and the directory above it.
     pub root_owners: [Option<u32>; 2],
-    /// The caller is in the first user namespace, where devices can be made.
-    pub initial_user_namespace: bool,
     /// Each of them is the caller's own root or its /etc, or has it in it. It is looked at if the box has other
     /// ids than the caller.
     pub own_root: [bool; 2],
+    /// The caller is in the first user namespace, where devices can be made.
+    pub initial_user_namespace: bool,
     /// The network namespace of the caller belongs to its user namespace.
     pub own_network: bool,
     /// One for each mount of the description.

@@ -63,7 +63,7 @@ pub use step::{Plan, PlannedStep};
 pub(crate) use call::{quoted, quoted_bare, shown};
 pub(crate) use cgroup::{
     Cgroups, File as CgroupFile, Group as CgroupGroup, changes as cgroup_changes,
-    controllers as cgroup_controllers,
+    controllers as cgroup_controllers, parents as cgroup_parents,
 };
 pub(crate) use exec::Words;
 pub(crate) use idmap::Tree;

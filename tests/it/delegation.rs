@@ -127,6 +127,23 @@ tests! {
         assert!(delegated.left().is_empty(), "{:?}", delegated.left());
     }
 
+    fn best_effort_sets_the_limits_that_can_be_set() needs [Limits, Root, Userns] {
+        let delegated = Delegated::new("effort");
+        // Of version 2 nobody hands on another controller than those that are.
+        let control = delegated.above[0].join("cgroup.subtree_control");
+        if control.exists() {
+            chown(&control, Some(0), Some(0)).expect("root takes things back");
+        }
+        let options = ["-m", "24m", "--cpuset-cpus", "0"];
+        delegated.run(&options, &["exit", "0"]).exits_with(125);
+        let options = [&options[..], &["--best-effort-limits"]].concat();
+        let ran = delegated.run(&options, &["eat", "200"]).exits_with(137);
+        let warning = "clonebox: warning: --cpuset-cpus 0: there is no ";
+        assert!(ran.stderr().starts_with(warning), "{}", ran.stderr());
+        assert!(ran.stderr().contains("out of memory (limit 24 MiB"), "{}", ran.stderr());
+        assert!(delegated.left().is_empty(), "{:?}", delegated.left());
+    }
+
     fn what_is_not_delegated_is_named() needs [Limits, Root, Userns] {
         let delegated = Delegated::new("refused");
         for above in &delegated.above {
@@ -138,6 +155,10 @@ tests! {
         assert!(ran.stderr().contains("asked by     --memory 24m"), "{}", ran.stderr());
         assert!(ran.stderr().contains("hint"), "{}", ran.stderr());
         delegated.run(&["--timeout", "20s"], &["exit", "0"]).succeeds();
+        let ran = delegated.run(&["-m", "24m", "--best-effort-limits"], &["eat", "64"]).succeeds();
+        let warning = "clonebox: warning: --memory 24m: there is no cgroup of the memory controller to be had: cannot ";
+        assert!(ran.stderr().starts_with(warning), "{}", ran.stderr());
+        assert!(ran.stderr().ends_with(": Permission denied\n"), "{}", ran.stderr());
         assert!(delegated.left().is_empty(), "{:?}", delegated.left());
     }
 }

@@ -240,6 +240,22 @@ tests! {
         }
     }
 
+    fn where_no_cgroup_can_be_made_a_box_goes_without_if_that_is_asked_for() needs [Limits, Root] {
+        let host = ["--cap-add", "ALL", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro", "--"];
+        let (binary, probe) = (binary(), probe::path());
+        let binary = binary.to_str().expect("UTF-8");
+        let limited = |more: &[&str]| {
+            let inner = [&[binary, "-m", "24m"], more].concat();
+            Clonebox::new().args(host).args(inner).args(["--", &probe, "__probe", "eat", "64"]).run()
+        };
+        limited(&[]).exits_with(125).complains("Read-only file system (EROFS)\n");
+        let ran = limited(&["--best-effort-limits"]).succeeds();
+        let warning = "clonebox: warning: --memory 24m: there is no cgroup of the memory controller to be had: cannot make \
+                       a cgroup in ";
+        assert!(ran.stderr().starts_with(warning), "{}", ran.stderr());
+        assert!(ran.stderr().ends_with(": Read-only file system\n"), "{}", ran.stderr());
+    }
+
     fn a_value_that_the_kernel_refuses_names_its_option() needs [Limits] {
         let name = name("refused");
         let ran = run(["--name", &name, "--cgroup-conf", "pids.max=many", "--", "/bin/true"]).exits_with(125);

@@ -85,8 +85,13 @@ fn ids(choices: &mut Choices<'_>) -> IdFacts {
 }
 
 fn cgroups(choices: &mut Choices<'_>) -> CgroupFacts {
+    let refused = choices.yes();
     let hierarchy = |unified, controllers: &[&str]| Hierarchy {
         unified,
+        refused: match controllers {
+            [first, ..] if refused => vec![((*first).to_owned(), "it is not yours".to_owned())],
+            _ => Vec::new(),
+        },
         mount: "/sys/fs/cgroup".into(),
         own: "user.slice".into(),
         controllers: controllers.iter().map(|&name| name.to_owned()).collect(),

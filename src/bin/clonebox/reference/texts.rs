@@ -241,7 +241,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--best-effort-limits",
         "",
-        "Goes on without the limits that cannot be set here, and names them.",
+        "Goes on without the limits for which there is no controller here, or no cgroup that you may make, and names them.",
     ),
     text(
         "--pid",
