@@ -15,9 +15,10 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::host;
 use crate::host::caller::{CAP_SYS_ADMIN, FILTERED, is_filtered, lacks};
 use crate::host::root::{has_security_module, is_initramfs};
+use crate::host::subid;
 use crate::launch::in_first_user_namespace;
 use crate::pidfd;
-use crate::plan::{CgroupFile, Enforced, Filter, Plan, Step, quoted_bare, shown};
+use crate::plan::{CgroupFile, Enforced, Filter, Plan, Step, id_list, quoted_bare, shown};
 use crate::spec::{Access, Spec, capability_name};
 
 const CAP_SETPCAP: u8 = 8;
@@ -112,6 +113,21 @@ pub(super) fn idmap(errno: Errno, path: &Path) -> Option<String> {
         ),
         _ => None,
     }
+}
+
+/// What newuidmap(1) or newgidmap(1) goes by, of which a call has failed.
+pub(super) fn helper(call: &str) -> Option<String> {
+    let helpers = [("newuidmap", "/etc/subuid"), ("newgidmap", "/etc/subgid")];
+    let (helper, path) = helpers
+        .into_iter()
+        .find(|(helper, _)| call.split(' ').next() == Some(*helper))?;
+    let uid = nix::unistd::geteuid().as_raw();
+    let user = subid::user_name(uid).unwrap_or_else(|| uid.to_string());
+    let file = fs::read_to_string(path).ok()?;
+    let given = id_list(&subid::ranges(&file, &user, uid));
+    Some(format!(
+        "{helper} goes by {path}, which gives the user {user} {given}"
+    ))
 }
 
 /// The type of the filesystem that a path is on: proc_pid_mountinfo(5).

@@ -204,6 +204,7 @@ impl Error {
         let hint = match (&cause, &maps) {
             (Cause::Errno(errno), Some(path)) => hint::idmap(*errno, path),
             (Cause::Words(_), None) if call.starts_with("pasta ") => hint::pasta(),
+            (Cause::Words(_), None) => hint::helper(&call),
             _ => None,
         };
         let mut error = match cause {

@@ -349,11 +349,28 @@ fn writer(spec: &Spec, facts: &HostFacts, maps: &Maps, origin: &Origin) -> Decis
         _ if !found.is_empty() => Err(found),
         (_, true) => Ok(Writer::Parent),
         (None, false) => Ok(Writer::Helpers),
-        (Some(reason), false) => refuse(
-            origin,
-            format!("several ids are mapped by newuidmap and newgidmap: {reason}"),
-        ),
+        (Some(reason), false) => {
+            let ids = [(&maps.uids, facts.uid), (&maps.gids, facts.gid)];
+            let others = ids.map(|(mappings, own)| others(mappings, own));
+            let first = others.iter().find(|ranges| !ranges.is_empty());
+            let ids = list(first.map_or(&[][..], Vec::as_slice));
+            refuse(
+                origin,
+                format!("the ids {ids} are mapped by newuidmap and newgidmap: {reason}"),
+            )
+        }
     }
+}
+
+/// The ids outside that are not the caller's own.
+fn others(mappings: &[IdMapping], own: u32) -> Vec<IdRange> {
+    let others = mappings.iter().map(|mapping| IdRange {
+        first: mapping.host_id,
+        count: mapping.size,
+    });
+    others
+        .filter(|range| range.first != own || range.count != 1)
+        .collect()
 }
 
 fn shown(range: &IdRange) -> String {
@@ -367,7 +384,8 @@ fn shown(range: &IdRange) -> String {
     }
 }
 
-fn list(ranges: &[IdRange]) -> String {
+/// Ranges of ids, for people.
+pub(crate) fn list(ranges: &[IdRange]) -> String {
     if ranges.is_empty() {
         return "none".to_owned();
     }

@@ -67,6 +67,7 @@ pub(crate) use cgroup::{
 };
 pub(crate) use exec::Words;
 pub(crate) use idmap::Tree;
+pub(crate) use ids::list as id_list;
 pub(crate) use landlock::DEVICES;
 pub(crate) use net::Pasta;
 pub(crate) use seccomp::Filter;

@@ -397,7 +397,9 @@ tests! {
         let map = words(&["--userns", "nomap"], "/proc/self/uid_map");
         let option = format!("--uidmap=0:{}:10", map[1]);
         let typed = option.replace('=', " ");
-        let begin = format!("clonebox: {typed}: several ids are mapped by newuidmap and newgidmap: ");
+        let first: u32 = map[1].parse().expect("an id");
+        let ids = format!("{first}-{}", first + 9);
+        let begin = format!("clonebox: {typed}: the ids {ids} are mapped by newuidmap and newgidmap: ");
         let ran = Clonebox::new().env("PATH", "/nonexistent").args([&option, "--", "/bin/true"]).run();
         ran.exits_with(125).complains(&format!("{begin}there is no newuidmap in PATH"));
         let directory = files::directory();
@@ -415,7 +417,8 @@ tests! {
             .exits_with(125)
             .complains("clonebox: cannot map the groups: newgidmap: not today (exit status: 1)\n")
             .complains("call         newgidmap <pid> 0 12345 1 1 100000 65536\n")
-            .complains("asked by     --userns auto\n");
+            .complains("asked by     --userns auto\n")
+            .complains("hint         newgidmap goes by /etc/subgid, which gives the user 12345 100000-165535\n");
     }
 
     fn a_helper_that_does_nothing_is_told() needs [Root, SetId, Sources] {
@@ -432,6 +435,17 @@ tests! {
                 .complains("clonebox: the box did not start within 1 s and was killed\n")
                 .complains("futex(<gate>, FUTEX_WAIT, 0, NULL)\n");
         }
+    }
+
+    fn a_proc_of_which_a_part_is_covered_is_told_where_the_kernel_mounts_no_other() needs [Root, Userns, Unfiltered] {
+        let outer = ["--cap-add", "ALL", "-v", "/dev/null:/proc/version", "--"];
+        let clonebox = binary();
+        let inner = [clonebox.to_str().expect("UTF-8"), "--userns", "auto", "--", "/bin/true"];
+        run(outer.iter().chain(&inner))
+            .exits_with(125)
+            .complains("clonebox: cannot mount proc on /proc: Operation not permitted (EPERM)\n")
+            .complains("hint         the host's /proc is partly covered here (")
+            .complains("/proc/version");
     }
 
     fn root_without_the_right_to_map_says_so() needs [Root, Userns] {
