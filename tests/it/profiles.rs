@@ -115,6 +115,29 @@ tests! {
         assert_eq!(found(&outside, false, &[], &["--seccomp", "off"], what), "no");
     }
 
+    // A root filesystem would have one anyway; a file may take it back.
+    fn untrusted_has_a_cgroup_namespace_whatever_its_root() needs [Root, Userns] {
+        let program = Public::new();
+        let namespace = |keys: &[&str]| {
+            let root = ["rootfs", "read-only", "tmpfs", "ll-exec", "ll-rw", "workdir"];
+            let file = without(&[&LIMITS, &root[..], keys].concat());
+            let file = file.path().to_str().expect("UTF-8");
+            let words = ["--", program.path(), "__probe", "links", "/proc/self/ns/cgroup"];
+            Clonebox::new().args(UNTRUSTED).args(["--config", file]).args(words).run().succeeds().stdout()
+        };
+        let own = fs::read_link("/proc/self/ns/cgroup").expect("/proc");
+        let own = own.to_str().expect("UTF-8");
+        assert!(!namespace(&[]).contains(own));
+        assert!(namespace(&["cgroupns"]).contains(own));
+    }
+
+    // What a box of this kind has anyway, and what is never to be missing because something else changes.
+    fn untrusted_says_what_it_does_not_leave_to_the_defaults() needs [] {
+        for line in ["cgroupns = \"private\"", "keyring = \"private\"", "seccomp = \"default\"", "net = \"none\""] {
+            assert!(says(line), "{line}");
+        }
+    }
+
     fn untrusted_is_as_closed_where_an_ordinary_user_starts_it() needs [Root, Pids, Userns, Keys, Execveat] {
         let (outside, place) = (Outside::new(), Place::new());
         let file = without(&LIMITS);

@@ -15,6 +15,7 @@ use crate::support::tests;
 use crate::support::user::{Place, USER};
 
 const PAGE: &str = include_str!("../../docs/security.md");
+const README: &str = include_str!("../../README.md");
 const ZONE: [(&str, &str); 3] = [
     ("zone::hazards", include_str!("../zone/hazards.rs")),
     ("zone::strace", include_str!("../zone/strace.rs")),
@@ -177,6 +178,21 @@ fn table() -> String {
     table
 }
 
+/// The table of what a program in a box finds, but for the line below its head.
+fn cells(page: &'static str) -> Vec<Vec<&'static str>> {
+    let from = page.find("| a program in a box |").expect("a table");
+    let lines = page[from..]
+        .lines()
+        .take_while(|line| line.starts_with('|'));
+    let cells = |line: &'static str| -> Vec<&'static str> {
+        line.trim_matches('|').split('|').map(str::trim).collect()
+    };
+    lines
+        .filter(|line| !line.starts_with("|--"))
+        .map(cells)
+        .collect()
+}
+
 /// The names of tests on the page: `` `module::name` ``.
 fn named() -> Vec<&'static str> {
     let is_name = |piece: &&str| {
@@ -190,6 +206,21 @@ tests! {
     fn the_table_is_what_a_survey_finds() needs [Root, Pids, Userns, Idmap, Keys, Execveat, Limits] {
         let table = table();
         assert!(PAGE.contains(&table), "docs/security.md does not have this table:\n{table}");
+    }
+
+    fn the_table_of_the_readme_is_a_part_of_it() needs [] {
+        let (all, some) = (cells(PAGE), cells(README));
+        assert!(some.len() > 5, "README has a table");
+        let find = |list: &[&str], wanted: &str| list.iter().position(|one| *one == wanted).expect("it is there as well");
+        for row in &some {
+            let whole = all.iter().find(|whole| whole[0] == row[0]).expect("a row of the page");
+            for (heading, cell) in some[0].iter().zip(row) {
+                assert_eq!(whole[find(&all[0], heading)], *cell, "{row:?}, {heading}");
+            }
+        }
+        for profile in ["`shell`", "`build`", "`untrusted`"] {
+            find(&some[0], profile);
+        }
     }
 
     fn the_tests_that_the_page_names_are_there() needs [] {
