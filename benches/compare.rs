@@ -3,7 +3,7 @@
 //! way and is installed.
 //!
 //! ```text
-//! cargo bench --bench compare                      some nine minutes, as root; prints the tables
+//! cargo bench --bench compare                      some ten minutes, as root; prints the tables
 //! cargo bench --bench compare -- --test            a quick proof that everything runs
 //! cargo bench --bench compare -- --measure DIR     also writes DIR/compare.csv, DIR/compare.svg, docs/evaluation.md
 //! cargo bench --bench compare -- --render DIR      the plot and the page from the numbers
@@ -18,6 +18,8 @@ mod commands;
 #[expect(dead_code, reason = "other benches use the rest")]
 mod contenders;
 mod floor;
+#[path = "compare/hakoniwa.rs"]
+mod hakoniwa;
 #[path = "compare/library.rs"]
 mod library;
 mod mounts;
@@ -25,10 +27,18 @@ mod mounts;
 mod page;
 #[path = "compare/plot.rs"]
 mod plot;
+#[path = "compare/questions.rs"]
+mod questions;
+#[path = "compare/rate.rs"]
+mod rate;
+#[expect(dead_code, reason = "other benches use the rest")]
+mod roots;
 #[path = "compare/runs.rs"]
 mod runs;
 #[path = "compare/support.rs"]
 mod support;
+#[path = "compare/targets.rs"]
+mod targets;
 #[expect(dead_code, reason = "other benches use the rest")]
 mod ways;
 #[expect(dead_code, reason = "other benches use the rest")]
@@ -53,14 +63,25 @@ struct Budget {
     mounts: [usize; 3],
     /// Resident memory in MiB, and threads, of the programs that launch.
     parents: [(usize, usize); 4],
+    /// Resident memory in MiB of a program that launches with a root filesystem on a host with few mounts.
+    most_mib: usize,
+}
+
+impl Budget {
+    /// Resident memory and host mounts of programs that launch with a root filesystem.
+    fn carried(self) -> [(usize, usize); 4] {
+        let [few, more, many] = self.mounts;
+        [(0, few), (0, more), (0, many), (self.most_mib, few)]
+    }
 }
 
 const WHOLE: Budget = Budget {
-    time: Duration::from_secs(38),
+    time: Duration::from_secs(30),
     rounds: usize::MAX,
     at_once: 8,
     mounts: [20, 200, 2000],
     parents: [(0, 0), (1024, 0), (4096, 0), (0, 64)],
+    most_mib: 4096,
 };
 const SMOKE: Budget = Budget {
     time: Duration::from_secs(2),
@@ -68,6 +89,7 @@ const SMOKE: Budget = Budget {
     at_once: 2,
     mounts: [20, 30, 40],
     parents: [(0, 0), (8, 0), (16, 0), (0, 2)],
+    most_mib: 8,
 };
 
 fn main() -> Result {
@@ -97,7 +119,15 @@ fn main() -> Result {
     }
     let budget = if test { SMOKE } else { WHOLE };
     let mut runs = Runs::new(support::host::facts());
-    library::measure(budget, &target, &mut runs)?;
+    // A test fetches nothing.
+    let others = hakoniwa::program(!test);
+    if let Err(why) = &others {
+        writeln!(stdout(), "skipped: hakoniwa: {why}")?;
+        let why = why.lines().next().unwrap_or_default();
+        runs.note("not measured, hakoniwa".to_owned(), why);
+    }
+    rate::measure(budget, &target, &mut runs)?;
+    library::measure(budget, &target, others.as_deref().ok(), &mut runs)?;
     commands::measure(budget, &target, &mut runs)?;
     if let Some(dir) = after("--measure") {
         runs.write(&dir.join("compare.csv"))?;

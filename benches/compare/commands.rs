@@ -5,12 +5,13 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::Budget;
 use crate::contenders::{self, Contender, KEPT, oci};
 use crate::runs::{Group, Run, Runs};
 use crate::support::Result;
+use crate::support::clock::micros;
 use crate::support::host::said;
 use crate::support::target::Target;
 
@@ -27,7 +28,7 @@ pub(crate) fn measure(budget: Budget, target: &Target, runs: &mut Runs) -> Resul
     all.retain(|one| {
         !["c", "c-glibc", "tutorial"].contains(&one.name) && !one.name.ends_with("-limits")
     });
-    for mut peer in peers(target.exit(), dir.path()) {
+    for mut peer in peers(target.exit(), dir.path())? {
         match peer.try_once() {
             Ok(()) => all.push(peer),
             Err(why) => missing.push((peer.name, why)),
@@ -38,12 +39,12 @@ pub(crate) fn measure(budget: Budget, target: &Target, runs: &mut Runs) -> Resul
         ("nsjail", "--version"),
         ("systemd-nspawn", "--version"),
         ("firejail", "--version"),
-        ("youki", "--version"),
     ] {
         runs.facts
             .push((program.to_owned(), said(program, &[option])));
     }
     missing.dedup();
+    missing.retain(|(name, _)| !name.ends_with("-limits"));
     for (name, why) in missing {
         writeln!(stdout(), "skipped: {name}: {why}")?;
         runs.facts.push((
@@ -164,10 +165,6 @@ fn run(mut command: Command) -> std::io::Result<Run> {
     })
 }
 
-pub(crate) fn micros(time: libc::timeval) -> f64 {
-    Duration::new(time.tv_sec as u64, 0).as_secs_f64() * 1e6 + time.tv_usec as f64
-}
-
 /// A box of a template, which is made anew: it has the mounts that there are now.
 fn template(dir: &Path) -> std::result::Result<Contender, String> {
     // The build for musl, if there is one.
@@ -204,8 +201,12 @@ fn template(dir: &Path) -> std::result::Result<Contender, String> {
 }
 
 /// Those that only this comparison has, with the namespaces of a plain box as far as they can be told.
-fn peers(exit: &Path, dir: &Path) -> Vec<Contender> {
+fn peers(exit: &Path, dir: &Path) -> Result<Vec<Contender>> {
     let root = oci::rootfs(dir);
+    // It takes only what has a /usr, and makes more directories.
+    let system = dir.join("system");
+    std::fs::create_dir_all(system.join("usr"))?;
+    std::fs::copy(exit, system.join("exit"))?;
     let nsjail = |name, root: &Path, program: &Path| {
         let shared = [
             "--disable_clone_newuser",
@@ -218,22 +219,51 @@ fn peers(exit: &Path, dir: &Path) -> Vec<Contender> {
             .args([root]);
         one.args(shared).args([Path::new("--"), program])
     };
+    // All that it keeps by itself and clonebox does not. What is dropped here cannot be kept by another option.
+    let dropped = [
+        "DAC_READ_SEARCH",
+        "IPC_OWNER",
+        "LEASE",
+        "LINUX_IMMUTABLE",
+        "NET_BROADCAST",
+        "NET_RAW",
+        "SYS_ADMIN",
+        "SYS_NICE",
+        "SYS_PTRACE",
+        "SYS_TTY_CONFIG",
+        "SYS_RESOURCE",
+        "SYS_BOOT",
+        "AUDIT_WRITE",
+        "AUDIT_CONTROL",
+        "MKNOD",
+    ]
+    .map(|name| format!("CAP_{name}"))
+    .join(",");
     let mut nspawn = Contender::new("nspawn-root", "systemd-nspawn")
-        .args(["-q", "--register=no", "--keep-unit", "-D"])
-        .args([&root])
-        .args(["--", "/exit"]);
+        .args(["--quiet", "--register=no", "--keep-unit", "--settings=no"])
+        .args(["--hostname=bench-box", "--no-new-privileges=yes"])
+        .args([format!("--drop-capability={dropped}")])
+        .args(["--link-journal=no", "--resolv-conf=off", "--timezone=off"])
+        .args(["--console=pipe", "--machine", oci::NAME, "--directory"])
+        .args([&system])
+        .args(["--", "/exit"])
+        .named();
+    // It keeps others from the same directory otherwise.
+    nspawn.command.env("SYSTEMD_NSPAWN_LOCK", "0");
     nspawn.slow = true;
+    let kept = KEPT.join(",").replace("CAP_", "").to_lowercase();
     let mut firejail = Contender::new("firejail", "firejail")
-        .args(["--quiet", "--noprofile", "--"])
+        .args(["--quiet", "--noprofile", "--hostname=bench-box"])
+        .args(["--nonewprivs", &format!("--caps.keep={kept}"), "--"])
         .args([exit]);
     firejail.slow = true;
-    vec![
+    Ok(vec![
         bwrap(&root),
         nsjail("nsjail", Path::new("/"), exit),
         nsjail("nsjail-root", &root, Path::new("/exit")),
         nspawn,
         firejail,
-    ]
+    ])
 }
 
 /// bwrap with what clonebox has in a root filesystem.

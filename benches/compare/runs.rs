@@ -13,7 +13,7 @@ use crate::support::stats::Samples;
 /// What is measured under the same conditions, in turn: a group of the page.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Group {
-    /// `command`, `root` or `library`.
+    /// `library`, `library-root`, `rate`, `command` or `root`.
     pub(crate) kind: String,
     pub(crate) resident_mib: usize,
     pub(crate) threads: usize,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What other benches have in common, as far as it is used here.
 
+#[path = "../support/clock.rs"]
+pub(crate) mod clock;
 #[path = "../support/host.rs"]
 pub(crate) mod host;
 #[path = "../support/load.rs"]

@@ -17,6 +17,9 @@ use crate::support::host::{Fact, said};
 /// The command as cargo builds it for this bench: the release profile.
 pub(crate) const CLONEBOX: &str = env!("CARGO_BIN_EXE_clonebox");
 
+/// Where they look for programs themselves.
+const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// What clonebox keeps, in bwrap's words.
 pub(crate) const KEPT: [&str; 11] = [
     "CAP_CHOWN",
@@ -40,16 +43,27 @@ pub(crate) struct Contender {
     /// What it was built with.
     pub(crate) fact: Option<Fact>,
     pub(crate) command: Command,
-    /// The name of a runtime's next container, which is its last word.
+    /// Its next container has a name of its own.
     container: Option<oci::Names>,
+}
+
+/// A program that is installed where this process looks for it, or where the system has its own.
+fn found(program: PathBuf) -> PathBuf {
+    if program.components().count() > 1 {
+        return program;
+    }
+    let own = env::var_os("PATH").unwrap_or_default();
+    let places = env::split_paths(&own).chain(env::split_paths(SYSTEM));
+    let mut paths = places.map(|place| place.join(&program));
+    paths.find(|path| path.is_file()).unwrap_or(program)
 }
 
 impl Contender {
     pub(crate) fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
-        let mut command = Command::new(program.into());
+        let mut command = Command::new(found(program.into()));
         command
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", SYSTEM)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         Self {
@@ -66,6 +80,12 @@ impl Contender {
         I::Item: AsRef<std::ffi::OsStr>,
     {
         self.command.args(args);
+        self
+    }
+
+    /// A name of its own for each run, in the place of [`oci::NAME`].
+    pub(crate) fn named(mut self) -> Self {
+        self.container = Some(oci::Names::default());
         self
     }
 
@@ -273,7 +293,7 @@ fn built(build: &mut Command) -> std::result::Result<(), String> {
 
 /// The versions of those that are installed.
 pub(crate) fn facts() -> Vec<Fact> {
-    ["unshare", "bwrap", "crun", "runc"]
+    ["unshare", "bwrap", "crun", "runc", "youki"]
         .map(|program| (program.to_owned(), said(program, &["--version"])))
         .into()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runtimes that take a bundle: a directory with a root filesystem and a config.json.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -75,24 +76,32 @@ const RESOURCES: &str =
 /// Memory and processes.
 pub(crate) const LIMITS: [&str; 4] = ["--memory", "64m", "--pids-limit", "64"];
 
+/// The word of a command that stands for the name of the container.
+pub(crate) const NAME: &str = "<name>";
+
 /// Names that no container has had: `run` refuses one that is known.
+#[derive(Default)]
 pub(crate) struct Names(u32);
 
 impl Names {
-    /// The command with a new name as its last word.
+    /// The command with a new name.
     pub(crate) fn command(&mut self, command: &Command) -> Command {
         self.0 += 1;
-        let mut named = copy(command);
-        named.arg(format!("clonebox-bench-{}-{}", std::process::id(), self.0));
-        named
+        let name = format!("clonebox-bench-{}-{}", std::process::id(), self.0);
+        with_name(command, name.as_ref())
     }
 }
 
 /// The same command once more.
 pub(crate) fn copy(command: &Command) -> Command {
+    with_name(command, NAME.as_ref())
+}
+
+fn with_name(command: &Command, name: &OsStr) -> Command {
     let mut copy = Command::new(command.get_program());
     let envs = command.get_envs();
-    copy.args(command.get_args())
+    let words = command.get_args();
+    copy.args(words.map(|word| if word == NAME { name } else { word }))
         .env_clear()
         .envs(envs.filter_map(|(name, value)| Some((name, value?))))
         .stdin(Stdio::null())
@@ -124,17 +133,22 @@ pub(crate) fn all(exit: &Path, dir: &Path) -> Result<Vec<Contender>> {
     let limits = ROOT_CONFIG.replace("LIMITS", RESOURCES);
     let mut contenders = Vec::new();
     for (name, config, contender) in [
-        ("bundle", CONFIG, ["crun", "runc"]),
-        ("root", &root, ["crun-root", "runc-root"]),
-        ("limits", &limits, ["crun-limits", "runc-limits"]),
+        ("bundle", CONFIG, ["crun", "runc", "youki"]),
+        ("root", &root, ["crun-root", "runc-root", "youki-root"]),
+        (
+            "limits",
+            &limits,
+            ["crun-limits", "runc-limits", "youki-limits"],
+        ),
     ] {
         let bundle = bundle(dir, name, exit, config)?;
-        for (runtime, name) in ["crun", "runc"].into_iter().zip(contender) {
+        for (runtime, name) in ["crun", "runc", "youki"].into_iter().zip(contender) {
             let mut contender = Contender::new(name, runtime)
                 .args(["run", "-b"])
-                .args([&bundle]);
+                .args([&bundle])
+                .args([NAME])
+                .named();
             contender.slow = true;
-            contender.container = Some(Names(0));
             contenders.push(contender);
         }
     }

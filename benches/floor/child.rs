@@ -162,12 +162,16 @@ pub(crate) fn attach<K: Kernel>(
     kernel.call("keyctl", libc::SYS_keyctl, [KEYCTL_JOIN_SESSION_KEYRING, 0]);
 }
 
-/// The host name, and mounts that are the box's own.
 #[inline(always)]
-pub(crate) fn own_names_and_mounts(kernel: &mut impl Kernel) {
+pub(crate) fn own_name(kernel: &mut impl Kernel) {
     const NAME: &CStr = c"bench-box";
     let args = [NAME.as_ptr().addr(), NAME.count_bytes()];
     kernel.call("sethostname", libc::SYS_sethostname, args);
+}
+
+/// Nothing that is mounted is seen outside.
+#[inline(always)]
+pub(crate) fn own_mounts(kernel: &mut impl Kernel) {
     let private = (libc::MS_REC | libc::MS_PRIVATE) as usize;
     let args = [0, c"/".as_ptr().addr(), 0, private, 0];
     kernel.call("mount", libc::SYS_mount, args);

@@ -22,7 +22,8 @@ const STACK_LEN: usize = 16 * 1024;
 const CLEAR_SIGHAND: u64 = 1 << 32;
 const INTO_CGROUP: u64 = 1 << 33;
 /// Those of a plain box.
-const NAMESPACES: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWPID) as u64;
+pub(crate) const NAMESPACES: u64 =
+    (libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWPID) as u64;
 
 /// What a child and the kernel write for the parent.
 struct Shared {
@@ -47,21 +48,21 @@ impl Launcher {
     }
 
     /// The same calls as a launch of clonebox, until the child has executed a program. On version 2 of
-    /// cgroups it is made in one. `more` are flags of the clone.
+    /// cgroups it is made in one.
     pub(crate) fn start<T>(
         &self,
-        more: u64,
+        namespaces: u64,
         cgroup: Option<BorrowedFd<'_>>,
         entry: &T,
         enter: Enter<T>,
     ) {
         self.shared.running.store(1, Ordering::Relaxed);
         let flags = libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
-        self.clone_blocked(more | flags as u64, cgroup, entry, enter);
+        self.clone_blocked(namespaces | flags as u64, cgroup, entry, enter);
         self.await_exec();
     }
 
-    /// A clone into the namespaces of a plain box, with all signals blocked.
+    /// A clone with all signals blocked.
     pub(crate) fn clone_blocked<T>(
         &self,
         flags: u64,
@@ -69,7 +70,7 @@ impl Launcher {
         entry: &T,
         enter: Enter<T>,
     ) {
-        let flags = flags | libc::CLONE_PIDFD as u64 | CLEAR_SIGHAND | NAMESPACES;
+        let flags = flags | libc::CLONE_PIDFD as u64 | CLEAR_SIGHAND;
         let blocked = set_mask(u64::MAX);
         self.clone(flags, cgroup, entry, enter);
         set_mask(blocked);

@@ -2,6 +2,7 @@
 //! The ways to start a program in a root filesystem, each from the launch until it is reaped.
 
 mod cgroup;
+mod once;
 mod straight;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -14,7 +15,7 @@ use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{pipe2, read, write};
 
-use crate::floor::{Enter, Launcher, pidfd_of_self, spawned};
+use crate::floor::{Enter, Launcher, NAMESPACES, pidfd_of_self, spawned};
 use crate::support::Result;
 use cgroup::Layout;
 use straight::{Straight, View};
@@ -41,10 +42,14 @@ pub(crate) enum Way {
     FloorLimits,
     TemplateLimits,
     CommandLimits,
+    /// The floor of a template: its mounts are there, and a launch has a copy of them.
+    FloorOnce,
+    /// `Template::spawn` with such mounts.
+    TemplateOnce,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Unsealed,
         Self::Floor,
         Self::Template,
@@ -52,6 +57,8 @@ impl Way {
         Self::FloorLimits,
         Self::TemplateLimits,
         Self::CommandLimits,
+        Self::FloorOnce,
+        Self::TemplateOnce,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -63,6 +70,8 @@ impl Way {
             Self::FloorLimits => "floor-limits",
             Self::TemplateLimits => "template-limits",
             Self::CommandLimits => "command-limits",
+            Self::FloorOnce => "floor-once",
+            Self::TemplateOnce => "template-once",
         }
     }
 
@@ -79,12 +88,9 @@ struct Kind {
 }
 
 impl Kind {
-    fn new(root: &Path, spec: Spec, view: View) -> Result<Self> {
+    fn new(root: &Path, spec: Spec, view: View, mounts: TemplateMounts) -> Result<Self> {
         let mut command = Command::from(spec);
-        // The floor makes all mounts, as one launch does.
-        let template = command
-            .template_mounts(TemplateMounts::EachLaunch)
-            .prepare()?;
+        let template = command.template_mounts(mounts).prepare()?;
         Ok(Self {
             straight: Straight::new(root, PROGRAM, template.plan(), view),
             template,
@@ -97,6 +103,10 @@ impl Kind {
 pub(crate) struct Roots {
     plain: Kind,
     limited: Kind,
+    /// With mounts that all launches have in common, where templates can have them.
+    once: Option<Kind>,
+    /// Keeps the floor's such mounts.
+    _namespace: OwnedFd,
     sealed: OwnedFd,
     layout: Layout,
     launcher: Launcher,
@@ -117,39 +127,64 @@ impl Roots {
             unified: layout.unified,
             limits,
         };
+        let mounts = TemplateMounts::EachLaunch;
+        let mut once = Kind::new(root, spec.clone(), view(false), TemplateMounts::Once)?;
+        let namespace = above(once::namespace(root)?);
+        once.straight.shared = Some(namespace.as_raw_fd());
         Ok(Self {
-            plain: Kind::new(root, spec, view(false))?,
-            limited: Kind::new(root, limited, view(true))?,
+            plain: Kind::new(root, spec, view(false), mounts)?,
+            limited: Kind::new(root, limited, view(true), mounts)?,
+            once: Some(once).filter(|once| once.template.shares_mounts()),
+            _namespace: namespace,
             sealed: sealed()?,
             layout,
             launcher: Launcher::new(),
         })
     }
 
-    /// For a box without and with limits: the names of the calls that the floor makes, and of those in
+    /// For each kind of box: the names of the calls that the floor makes, and of those in
     /// clonebox's plan. Whoever changes the plan changes the floor with it, or measures apples.
-    pub(crate) fn calls(&mut self) -> Result<[(Vec<&'static str>, Vec<&'static str>); 2]> {
+    pub(crate) fn calls(&mut self) -> Result<Vec<(Vec<&'static str>, Vec<&'static str>)>> {
         let cgroups = self.layout.make()?;
         self.limited.straight.doors = cgroups.doors();
         cgroups.remove();
-        Ok([&self.plain, &self.limited].map(|kind| {
+        let kinds = [Some(&self.plain), Some(&self.limited), self.once.as_ref()];
+        let calls = kinds.into_iter().flatten().map(|kind| {
             let plan = kind.template.plan().steps();
             (
                 kind.straight.calls(),
                 plan.map(|step| step.name()).collect(),
             )
-        }))
+        });
+        Ok(calls.collect())
+    }
+
+    /// The ways that there are here.
+    pub(crate) fn ways(&self) -> Vec<Way> {
+        let needs_once = [Way::FloorOnce, Way::TemplateOnce];
+        let mut ways = Way::ALL.to_vec();
+        ways.retain(|way| self.once.is_some() || !needs_once.contains(way));
+        ways
+    }
+
+    fn once(&self) -> &Kind {
+        self.once.as_ref().expect("one of the ways that there are")
+    }
+
+    /// The template whose launches have mounts in common.
+    pub(crate) fn template(&self) -> Option<&Template> {
+        self.once.as_ref().map(|kind| &kind.template)
     }
 
     /// Starts the program and waits for its end.
     pub(crate) fn launch(&mut self, way: Way) -> Duration {
         let began = Instant::now();
         let status = match way {
-            Way::Unsealed => self.floor(false, straight::enter_unsealed),
-            Way::Floor => self.floor(false, straight::enter),
-            Way::FloorLimits => self.floor(true, straight::enter),
+            Way::Unsealed => self.floor(way, straight::enter_unsealed),
+            Way::Floor | Way::FloorLimits | Way::FloorOnce => self.floor(way, straight::enter),
             Way::Template => spawned(self.plain.template.spawn()),
             Way::TemplateLimits => spawned(self.limited.template.spawn()),
+            Way::TemplateOnce => spawned(self.once().template.spawn()),
             Way::Command => spawned(self.plain.command.spawn()),
             Way::CommandLimits => spawned(self.limited.command.spawn()),
         };
@@ -159,12 +194,13 @@ impl Roots {
     }
 
     /// The same calls as a launch of clonebox, in the parent too.
-    fn floor(&mut self, limits: bool, enter: Enter<Straight>) -> ExitStatus {
+    fn floor(&mut self, way: Way, enter: Enter<Straight>) -> ExitStatus {
+        let limits = way == Way::FloorLimits;
         let cgroups = limits.then(|| self.layout.make().expect("cgroups can be made"));
-        let kind = if limits {
-            &mut self.limited
-        } else {
-            &mut self.plain
+        let kind = match way {
+            Way::FloorLimits => &mut self.limited,
+            Way::FloorOnce => self.once.as_mut().expect("one of the ways that there are"),
+            _ => &mut self.plain,
         };
         let parent = above(pidfd_of_self());
         let (report, theirs) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
@@ -175,10 +211,15 @@ impl Roots {
             kind.straight.doors = cgroups.doors();
         }
         let unified: Option<BorrowedFd<'_>> = cgroups.as_ref().and_then(|made| made.unified());
-        let namespace = if limits { 0 } else { libc::CLONE_NEWCGROUP };
+        let mut namespaces = NAMESPACES;
+        if !limits {
+            namespaces |= libc::CLONE_NEWCGROUP as u64;
+        }
+        if kind.straight.shared.is_some() {
+            namespaces &= !(libc::CLONE_NEWNS as u64);
+        }
         let straight = &kind.straight;
-        self.launcher
-            .start(namespace as u64, unified, straight, enter);
+        self.launcher.start(namespaces, unified, straight, enter);
         drop((parent, theirs));
         // The program has been executed when nobody can write to the pipe any more.
         let mut word = [0; 12];

@@ -9,7 +9,7 @@ use std::ptr;
 
 use clonebox::Plan;
 
-use crate::floor::child::{Kernel, Linux, Privileges, attach, call, exit, own_names_and_mounts};
+use crate::floor::child::{Kernel, Linux, Privileges, attach, call, exit, own_mounts, own_name};
 
 /// Where the child has what the launch lends it.
 const REPORT: usize = 3;
@@ -73,6 +73,8 @@ pub(super) struct Straight {
     pub(super) lent: [RawFd; 3],
     /// What the box sees of cgroups.
     pub(super) view: View,
+    /// The mount namespace that all launches have in common, if there is one.
+    pub(super) shared: Option<RawFd>,
     /// The files through which it enters cgroups of version 1.
     pub(super) doors: Vec<RawFd>,
     root: CString,
@@ -104,6 +106,7 @@ impl Straight {
             },
             lent: [-1; 3],
             view,
+            shared: None,
             doors: Vec::new(),
             root: text(root.as_os_str().as_bytes()),
             words: array(&words),
@@ -181,12 +184,37 @@ fn make_box<K: Kernel>(kernel: &mut K, straight: &Straight) {
     kernel.call("dup3", libc::SYS_dup3, args);
     let enter_cgroups = |kernel: &mut K| enter_cgroups(kernel, straight);
     attach(kernel, &straight.parent, enter_cgroups);
-    own_names_and_mounts(kernel);
+    own_name(kernel);
+    match straight.shared {
+        Some(namespace) => take_root(kernel, straight, namespace as usize),
+        None => put_root(kernel, straight),
+    }
+    let close = [INIT + 1, u32::MAX as usize, 0];
+    kernel.call("close_range", libc::SYS_close_range, close);
+    straight.privileges.lose(kernel);
+}
+
+/// A copy of the mounts that are there, and what is new in each box.
+#[inline(always)]
+fn take_root(kernel: &mut impl Kernel, straight: &Straight, namespace: usize) {
+    let flags = libc::CLONE_NEWNS as usize;
+    kernel.call("setns", libc::SYS_setns, [namespace, flags]);
+    kernel.call("unshare", libc::SYS_unshare, [flags]);
+    let umask = kernel.call("umask", libc::SYS_umask, [0]);
+    let args = [libc::AT_FDCWD as usize, at(c"/"), LOOK_UP];
+    let root = kernel.call("openat", libc::SYS_openat, args);
+    mount_all(kernel, root, straight.view);
+    kernel.call("close", libc::SYS_close, [root]);
+    kernel.call("chdir", libc::SYS_chdir, [at(c"/")]);
+    kernel.call("umask", libc::SYS_umask, [umask]);
+}
+
+/// The root, what is new in each box, and the end of what was the root before.
+#[inline(always)]
+fn put_root(kernel: &mut impl Kernel, straight: &Straight) {
+    own_mounts(kernel);
     let (cwd, umask, root) = make_root(kernel, &straight.root);
-    mount_dev(kernel, root);
-    mount_proc(kernel, root);
-    mount_sys(kernel, root);
-    mount_cgroups(kernel, straight.view);
+    mount_all(kernel, root, straight.view);
     kernel.call("close", libc::SYS_close, [cwd]);
     kernel.call("fchdir", libc::SYS_fchdir, [root]);
     kernel.call("close", libc::SYS_close, [root]);
@@ -195,9 +223,14 @@ fn make_box<K: Kernel>(kernel: &mut K, straight: &Straight) {
     kernel.call("umount2", libc::SYS_umount2, detach);
     kernel.call("chdir", libc::SYS_chdir, [at(c"/")]);
     kernel.call("umask", libc::SYS_umask, [umask]);
-    let close = [INIT + 1, u32::MAX as usize, 0];
-    kernel.call("close_range", libc::SYS_close_range, close);
-    straight.privileges.lose(kernel);
+}
+
+#[inline(always)]
+fn mount_all(kernel: &mut impl Kernel, root: usize, view: View) {
+    mount_dev(kernel, root);
+    mount_proc(kernel, root);
+    mount_sys(kernel, root);
+    mount_cgroups(kernel, view);
 }
 
 #[inline(always)]

@@ -39,6 +39,14 @@ pub(crate) const ROOTFS: &[(&str, &str)] = &[
         "command-limits",
         "**clonebox** with limits, `Command::spawn`",
     ),
+    (
+        "floor-once",
+        "floor of a template: its mounts are there, a launch copies them",
+    ),
+    (
+        "template-once",
+        "**clonebox** with mounts that are made once, `Template::spawn`",
+    ),
 ];
 
 /// Those of benches/command.rs without a root filesystem.
@@ -183,6 +191,16 @@ pub(crate) fn all(all: &All) -> Vec<Verdict> {
             "with a root filesystem and 2,000 host mounts, `Template::spawn` at most 1.10 of its floor",
             over(with(2000, "template"), with(2000, "floor")),
             1.10,
+        ),
+        most(
+            "with mounts that are made once, `Template::spawn` at most 1.10 of its floor",
+            over(with(20, "template-once"), with(20, "floor-once")),
+            1.10,
+        ),
+        most(
+            "with mounts that are made once, 2,000 host mounts at most 1.15 of 20",
+            over(with(2000, "template-once"), with(20, "template-once")),
+            1.15,
         ),
         most(
             "with a root filesystem and limits, `Template::spawn` at most 1.10 of its floor",

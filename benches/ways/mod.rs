@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clonebox::{Command, Template};
 
-use crate::floor::{Launcher, pidfd_of_self, spawned, wait};
+use crate::floor::{Launcher, NAMESPACES, pidfd_of_self, spawned, wait};
 pub(crate) use reexec::{become_child, is_child};
 use straight::Straight;
 
@@ -122,7 +122,7 @@ impl Ways {
         self.straight.parent.fd = parent.as_raw_fd();
         self.straight.parent.revents = 0;
         self.launcher
-            .start(0, None, &self.straight, straight::enter);
+            .start(NAMESPACES, None, &self.straight, straight::enter);
         drop(parent);
         self.launcher.wait()
     }
@@ -132,14 +132,14 @@ impl Ways {
         let parent = pidfd_of_self();
         self.straight.parent.fd = parent.as_raw_fd();
         self.launcher
-            .clone_blocked(0, None, &self.straight, straight::enter);
+            .clone_blocked(NAMESPACES, None, &self.straight, straight::enter);
         drop(parent);
         self.launcher.wait()
     }
 
     /// The clone does not copy page tables here either, as in Go's runtime.
     fn reexec(&self) -> ExitStatus {
-        let flags = (libc::CLONE_VM | libc::CLONE_VFORK) as u64;
+        let flags = NAMESPACES | (libc::CLONE_VM | libc::CLONE_VFORK) as u64;
         self.launcher
             .clone_blocked(flags, None, &self.reexec, reexec::enter);
         self.launcher.wait()

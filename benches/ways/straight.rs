@@ -11,7 +11,7 @@ use std::ptr;
 
 use clonebox::Plan;
 
-use crate::floor::child::{Kernel, Linux, Privileges, attach, call, exit, own_names_and_mounts};
+use crate::floor::child::{Kernel, Linux, Privileges, attach, call, exit, own_mounts, own_name};
 
 /// What the child needs, ready for the kernel.
 pub(super) struct Straight {
@@ -98,7 +98,8 @@ pub(super) extern "C" fn enter(straight: &Straight) -> ! {
 #[inline(always)]
 fn make_box(kernel: &mut impl Kernel, straight: &Straight) {
     attach(kernel, &straight.parent, |_| {});
-    own_names_and_mounts(kernel);
+    own_name(kernel);
+    own_mounts(kernel);
     let careful = (libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC) as usize;
     let proc = c"proc".as_ptr().addr();
     let args = [proc, c"/proc".as_ptr().addr(), proc, careful, 0];

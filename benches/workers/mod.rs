@@ -38,7 +38,12 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts one that launches `target`. It is ready when it answers.
     pub(crate) fn start(load: Load, target: &Path) -> Result<Self> {
-        let mut process = Command::new(env::current_exe()?)
+        Self::start_program(&env::current_exe()?, load, target)
+    }
+
+    /// The same of another program, which speaks the same way.
+    pub(crate) fn start_program(program: &Path, load: Load, target: &Path) -> Result<Self> {
+        let mut process = Command::new(program)
             .args([load.resident_mib, load.threads, load.mounts].map(|number| number.to_string()))
             .env(TARGET, target)
             .stdin(Stdio::piped())
@@ -72,18 +77,29 @@ impl Worker {
     /// The same with so many numbers for each of them.
     pub(crate) fn ask_for(&mut self, names: &[&str], each: usize) -> Result<Vec<f64>> {
         let began = Instant::now();
-        writeln!(self.questions, "{}", names.join(" "))?;
+        self.tell(&names.join(" "))?;
+        let times = self.hear(names.len() * each)?;
+        self.spent += began.elapsed();
+        Ok(times)
+    }
+
+    /// Asks, and does not wait for the answer.
+    pub(crate) fn tell(&mut self, line: &str) -> Result {
+        Ok(writeln!(self.questions, "{line}")?)
+    }
+
+    /// An answer of so many numbers.
+    pub(crate) fn hear(&mut self, count: usize) -> Result<Vec<f64>> {
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
-        self.spent += began.elapsed();
-        let times: Vec<f64> = line
+        let numbers: Vec<f64> = line
             .split_whitespace()
             .map(str::parse)
             .collect::<std::result::Result<_, _>>()?;
-        if times.len() != names.len() * each {
+        if numbers.len() != count {
             return Err(format!("the worker with {} has failed", self.load).into());
         }
-        Ok(times)
+        Ok(numbers)
     }
 }
 
