@@ -18,15 +18,14 @@ const PROFILE: [&str; 4] = [
 ];
 
 /// No libc, no dynamic linker, and as few pages as it can have.
-const LINK: [&str; 7] = [
+const LINK: [&str; 3] = [
     "-Crelocation-model=static",
-    "-Clink-arg=-nostartfiles",
     "-Clink-arg=-nostdlib",
     "-Clink-arg=-static",
-    "-Clink-arg=-Wl,--build-id=none",
-    "-Clink-arg=-Wl,-z,norelro",
-    "-Clink-arg=-Wl,-z,noseparate-code",
 ];
+
+/// What only a linker knows: a compiler that calls one is asked to hand it on.
+const LINKER: [&str; 3] = ["--build-id=none", "-znorelro", "-znoseparate-code"];
 
 fn main() {
     init();
@@ -60,9 +59,17 @@ fn init() {
         Path::new("src/init/main.rs"),
         &out.join("init"),
         |command| {
-            if let Ok(linker) = env::var("RUSTC_LINKER") {
+            let linker = linker();
+            if let Some(linker) = &linker {
                 command.arg(format!("-Clinker={linker}"));
             }
+            let hand_on = if linker.as_deref().is_some_and(is_bare) {
+                ""
+            } else {
+                command.arg("-Clink-arg=-nostartfiles");
+                "-Wl,"
+            };
+            command.args(LINKER.map(|option| format!("-Clink-arg={hand_on}{option}")));
             // The musl targets bring their own start files, which -nostartfiles does not leave out.
             if variable("CARGO_CFG_TARGET_ENV") == "musl" {
                 command.arg("-Clink-self-contained=no");
@@ -73,6 +80,22 @@ fn init() {
                 .args(LINK)
         },
     );
+}
+
+/// The linker that cargo is configured to use, else none (the target's own, `cc`): but that one links for the machine
+/// that it runs on, so that for another architecture it is the linker that comes with rustc.
+fn linker() -> Option<String> {
+    let architecture = |triple: &str| variable(triple).split('-').next().map(str::to_owned);
+    let elsewhere = architecture("HOST") != architecture("TARGET");
+    env::var("RUSTC_LINKER")
+        .ok()
+        .or_else(|| elsewhere.then(|| "rust-lld".to_owned()))
+}
+
+/// Whether it is a linker itself (ld, ld.lld, rust-lld, aarch64-linux-gnu-ld) and not a compiler that calls one.
+fn is_bare(linker: &str) -> bool {
+    let stem = Path::new(linker).file_stem();
+    stem.is_some_and(|stem| stem.to_string_lossy().ends_with("ld"))
 }
 
 /// Two filters of the default profile, as Rust: the machine's own architecture, and with the 32-bit one.
