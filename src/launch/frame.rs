@@ -11,6 +11,7 @@ use clonebox_child::{self as child, CloneArgs, Entry, Shared, Slot};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::pty::Winsize;
+use nix::unistd::fchown;
 
 use super::gate::Gate;
 use super::handover::Handover;
@@ -25,8 +26,8 @@ use super::{spawner, wait};
 use crate::cgroup::Cgroup;
 use crate::pidfd::{self, kill, wait_for};
 use crate::plan::slot::Door;
-use crate::plan::{Plan, Role, Terminal, slot};
-use crate::spec::ParentDeath;
+use crate::plan::{Devpts, Plan, Role, Terminal, slot};
+use crate::spec::{Join, ParentDeath};
 
 /// How long a child that was killed may take to be gone: it may be in a call that no signal ends.
 const UNKILLABLE_AFTER: Duration = Duration::from_secs(1);
@@ -138,7 +139,7 @@ impl Frame {
                 .supply_stream(slot, fd)
                 .map_err(cannot("pass a stream"))?;
         }
-        let ptmx = frame.supply_terminal().map_err(cannot("make a terminal"))?;
+        let ptmx = frame.supply_terminal()?;
         frame
             .supply_listener()
             .map_err(cannot("make a way for the listener"))?;
@@ -193,9 +194,10 @@ impl Frame {
         Ok(())
     }
 
-    fn supply_terminal(&mut self) -> nix::Result<Option<OwnedFd>> {
+    fn supply_terminal(&mut self) -> Result<Option<OwnedFd>, Failure> {
+        let cannot = |errno| Failure::Parent("make a terminal", errno);
         if self.plan.hands_over {
-            self.handover = Some(self.door(slot::DOOR)?);
+            self.handover = Some(self.door(slot::DOOR).map_err(cannot)?);
             if self.plan.terminal == Terminal::New {
                 self.supply_settings();
             }
@@ -204,8 +206,12 @@ impl Frame {
         if self.plan.terminal != Terminal::New {
             return Ok(None);
         }
-        let Pty { ptmx, pts } = Pty::open()?;
-        self.supply(slot::PTS, pts)?;
+        let there = self.plan.join.as_ref().zip(self.plan.devpts);
+        let Pty { ptmx, pts } = match there {
+            None => Pty::open().map_err(cannot)?,
+            Some((join, devpts)) => terminal_in(join, devpts)?,
+        };
+        self.supply(slot::PTS, pts).map_err(cannot)?;
         Ok(Some(ptmx))
     }
 
@@ -295,17 +301,13 @@ impl Frame {
         let Some(join) = &plan.join else {
             return Ok(());
         };
-        let failed = |errno| match errno {
-            Errno::ESRCH | Errno::ENOENT => Failure::BoxEnded,
-            errno => Failure::Parent("look at the box", errno),
-        };
-        let first = First::find(join).map_err(failed)?;
-        let root = first.root().map_err(failed)?;
-        self.supply(slot::BOX, first.pidfd).map_err(failed)?;
-        self.supply(slot::BOX_ROOT, root).map_err(failed)?;
+        let first = First::find(join).map_err(of_the_box)?;
+        let root = first.root().map_err(of_the_box)?;
+        self.supply(slot::BOX, first.pidfd).map_err(of_the_box)?;
+        self.supply(slot::BOX_ROOT, root).map_err(of_the_box)?;
         for (slot, (unified, path)) in slot::CGROUPS.into_iter().zip(&plan.cgroups.there) {
-            let (door, into) = join::cgroup(*unified, path).map_err(failed)?;
-            self.supply(slot, door).map_err(failed)?;
+            let (door, into) = join::cgroup(*unified, path).map_err(of_the_box)?;
+            self.supply(slot, door).map_err(of_the_box)?;
             if let Some(into) = into {
                 self.into_cgroup = into.as_raw_fd();
                 self.kept.push(into);
@@ -458,4 +460,22 @@ pub(super) fn monotonic_ns() -> u64 {
     now.map_or(0, |now| {
         now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
     })
+}
+
+/// A terminal in the devpts of the box that is joined.
+fn terminal_in(join: &Join, devpts: Devpts) -> Result<Pty, Failure> {
+    let cannot = |errno| Failure::Parent("make a terminal in the box", errno);
+    let first = First::find(join).map_err(of_the_box)?;
+    let pty = first.ptmx().and_then(Pty::of).map_err(cannot)?;
+    if let Some(owner) = devpts.owner {
+        fchown(&pty.pts, Some(owner.into()), None).map_err(cannot)?;
+    }
+    Ok(pty)
+}
+
+fn of_the_box(errno: Errno) -> Failure {
+    match errno {
+        Errno::ESRCH | Errno::ENOENT => Failure::BoxEnded,
+        errno => Failure::Parent("look at the box", errno),
+    }
 }

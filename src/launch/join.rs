@@ -6,17 +6,18 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat, readlinkat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, makedev, stat};
+use nix::sys::statfs::{FsType, fstatfs};
 
 use crate::errno;
 use crate::pidfd::has_ended;
 use crate::plan::JoinFacts;
-use crate::spec::{IdMapping, Join, Spec};
+use crate::spec::{IdMapping, Join, Spec, Tty};
 
 const NAMESPACES: [(&str, i32); 7] = [
     ("user", libc::CLONE_NEWUSER),
@@ -27,6 +28,11 @@ const NAMESPACES: [(&str, i32); 7] = [
     ("net", libc::CLONE_NEWNET),
     ("cgroup", libc::CLONE_NEWCGROUP),
 ];
+
+/// `linux/magic.h`.
+const DEVPTS_SUPER_MAGIC: FsType = FsType(0x1cd1);
+/// See `Documentation/admin-guide/devices.txt` of the kernel.
+const PTMX: libc::dev_t = makedev(5, 2);
 
 /// The first process of the box.
 pub(super) struct First {
@@ -55,6 +61,39 @@ impl First {
     pub(super) fn root(&self) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         openat(self.directory.as_fd(), "root", flags, Mode::empty())
+    }
+
+    /// What makes terminals in its root, to look at: that of a devpts.
+    fn multiplexer(&self) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let found = openat2(self.root()?, "dev/pts/ptmx", how)?;
+        if fstatfs(&found)?.filesystem_type() != DEVPTS_SUPER_MAGIC {
+            return Err(Errno::ENODEV);
+        }
+        let stat = fstat(&found)?;
+        let is_device = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR;
+        // A terminal of the same devpts would answer as well, and be one that exists.
+        if !is_device || stat.st_rdev != PTMX {
+            return Err(Errno::ENODEV);
+        }
+        Ok(found)
+    }
+
+    /// The end of a new terminal of its devpts that is relayed. What was looked at is opened: what the box puts in its
+    /// place meanwhile is not.
+    pub(super) fn ptmx(&self) -> nix::Result<OwnedFd> {
+        let found = self.multiplexer()?;
+        let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        open(Path::new(&path), flags, Mode::empty())
+    }
+
+    /// Whether its root has another devpts than the caller's.
+    fn has_devpts(&self) -> bool {
+        let its = self.multiplexer().and_then(|ptmx| fstat(&ptmx));
+        its.is_ok_and(|its| stat("/dev/pts/ptmx").map_or(true, |ours| its.st_dev != ours.st_dev))
     }
 
     fn text(&self, name: &str) -> nix::Result<String> {
@@ -94,10 +133,11 @@ impl First {
         Ok(text.lines().filter_map(mapping).collect())
     }
 
-    fn look(&self) -> nix::Result<JoinFacts> {
+    fn look(&self, tty: Tty) -> nix::Result<JoinFacts> {
         let namespaces = self.namespaces()?;
         let mut facts = JoinFacts {
             namespaces,
+            devpts: matches!(tty, Tty::Auto | Tty::New) && self.has_devpts(),
             ..JoinFacts::default()
         };
         if namespaces & libc::CLONE_NEWUSER != 0 {
@@ -112,7 +152,7 @@ impl First {
 /// Looks at the box that a description joins.
 pub(super) fn gather(spec: &Spec) -> Option<Result<JoinFacts, String>> {
     let join = &spec.join.as_ref()?.value;
-    let found = First::find(join).and_then(|first| first.look());
+    let found = First::find(join).and_then(|first| first.look(spec.tty.value));
     Some(found.map_err(|errno| match errno {
         // The namespaces of a process that is ending are gone before it is.
         Errno::ESRCH | Errno::ENOENT => format!("the box {} has ended", join.name),

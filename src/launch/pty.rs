@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A new terminal. See pty(7).
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use crate::streams::{STDERR, STDIN, STDOUT};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::pty::{Winsize, posix_openpt, unlockpt};
+use nix::pty::{Winsize, posix_openpt};
 use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
@@ -34,17 +34,29 @@ impl Pty {
     /// edits a line.
     pub(super) fn open() -> nix::Result<Self> {
         let ptmx = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
-        unlockpt(&ptmx)?;
+        // SAFETY: into_raw_fd gives up the only owner.
+        Self::of(unsafe { OwnedFd::from_raw_fd(ptmx.into_raw_fd()) })
+    }
+
+    /// The same, of an end that is open.
+    pub(super) fn of(ptmx: OwnedFd) -> nix::Result<Self> {
+        unlock(&ptmx)?;
         let pts = peer(&ptmx)?;
         for stream in [STDIN, STDOUT, STDERR] {
             if copy_settings(stream, &pts).is_ok() {
                 break;
             }
         }
-        // SAFETY: into_raw_fd gives up the only owner.
-        let ptmx = unsafe { OwnedFd::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(ptmx)) };
         Ok(Self { ptmx, pts })
     }
+}
+
+/// See TIOCSPTLCK(2const).
+fn unlock(ptmx: &OwnedFd) -> nix::Result<()> {
+    let locked: libc::c_int = 0;
+    // SAFETY: the kernel reads the number, which is there for the call.
+    let result = unsafe { libc::ioctl(ptmx.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) };
+    Errno::result(result).map(drop)
 }
 
 /// The other end, by TIOCGPTPEER(2const): no path is opened that could be somebody else's.

@@ -85,6 +85,8 @@ pub struct JoinFacts {
     pub gids: Vec<IdMapping>,
     /// setgroups(2) is not denied there.
     pub setgroups: bool,
+    /// Its root has a devpts of its own; not looked for where the program gets no new terminal.
+    pub devpts: bool,
 }
 
 /// Ranges of user ids and of group ids.

@@ -10,9 +10,11 @@
 use super::call::{Call, FlagNames, Value};
 use super::draft::Draft;
 use super::facts::{HostFacts, JoinFacts};
-use super::step::{Role, Steps, slot};
+use super::step::{Devpts, Role, Steps, Terminal, slot};
 use super::userns::{Maps, Userns, Writer};
-use crate::spec::{Join, Setting, Spec, User, Violation, container_of};
+use crate::spec::{Join, Setting, Spec, User, Violation, container_of, host_of};
+
+const CAP_CHOWN: u8 = 0;
 
 const FLAGS: FlagNames = &[
     ("CLONE_NEWUSER", libc::CLONE_NEWUSER as u64),
@@ -67,6 +69,20 @@ pub(super) fn role(facts: &HostFacts) -> Role {
     } else {
         Role::Exec
     }
+}
+
+/// A terminal in the devpts of the box, where it has one: there its program finds it by name.
+pub(super) fn devpts(draft: &Draft<'_>) -> Option<Devpts> {
+    let found = facts(draft.facts).is_some_and(|facts| facts.devpts);
+    if !found || draft.terminal != Terminal::New {
+        return None;
+    }
+    // The caller's ids may be none of the box's: then nobody in there could give it away.
+    let outside = draft.userns.as_ref();
+    let outside = outside.filter(|_| draft.facts.effective.contains(CAP_CHOWN));
+    Some(Devpts {
+        owner: outside.and_then(|userns| host_of(&userns.maps.uids, userns.program.value.uid)),
+    })
 }
 
 /// The user namespace of the box, if it has one of its own.

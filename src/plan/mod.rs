@@ -72,5 +72,5 @@ pub(crate) use landlock::DEVICES;
 pub(crate) use net::Pasta;
 pub(crate) use seccomp::Filter;
 pub(crate) use signal::name as signal_name;
-pub(crate) use step::{ForUserns, Role, Step, Terminal, slot};
+pub(crate) use step::{Devpts, ForUserns, Role, Step, Terminal, slot};
 pub(crate) use userns::{Maps, Writer, lines as map_lines};

@@ -269,6 +269,13 @@ pub(crate) enum Terminal {
     Inherit,
 }
 
+/// A new terminal in the devpts of a box that is joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Devpts {
+    /// To whom the launch gives it, by the caller's ids; nobody where the child does that.
+    pub(crate) owner: Option<u32>,
+}
+
 /// What a program of ours does between the child and the program of the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -324,6 +331,8 @@ pub struct Plan {
     /// What stands in slots unless a launch has something else.
     pub(crate) given: Vec<(child::Slot, usize)>,
     pub(crate) terminal: Terminal,
+    /// The launch makes the new terminal in the devpts of the box that is joined.
+    pub(crate) devpts: Option<Devpts>,
     /// The child sends a descriptor: the other end of a terminal that it has made in a devpts of the box's
     /// own, or, if that is all that the plan is for, its mount namespace.
     pub(crate) hands_over: bool,

@@ -7,7 +7,7 @@ use super::call::{Call, Value};
 use super::draft::Draft;
 use super::facts::HostFacts;
 use super::step::{Role, Steps, Terminal, slot};
-use super::{path, tree};
+use super::{join, path, tree};
 use crate::spec::{Redirect, Spec, Tty};
 
 /// What becomes of the terminal, and which streams are on a new one.
@@ -74,7 +74,8 @@ pub(super) fn take(draft: &Draft<'_>, steps: &mut Steps) {
         steps.push(origin, "make the new terminal the controlling one", control);
     }
     // A terminal of the caller's devpts is not the box's to give away.
-    let ours = draft.userns.is_none() || draft.terminal_inside();
+    let in_devpts = join::devpts(draft).is_some_and(|devpts| devpts.owner.is_none());
+    let ours = draft.userns.is_none() || draft.terminal_inside() || in_devpts;
     if let Some(user) = draft.change().filter(|_| ours) {
         let own = Call::new(
             "fchown",

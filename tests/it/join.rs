@@ -89,6 +89,42 @@ fn start_stay(state: &State, options: &[&str], marker: &str) -> Running {
     describe(state, options, &["stay", marker]).start()
 }
 
+/// Joins a box with a root filesystem at a terminal, which has a name there, and belongs to this user.
+#[track_caller]
+fn has_a_terminal_of_its_own(options: &[&str], of_exec: &[&str], user: &str) {
+    let (state, root) = (State::new(), Root::new());
+    let program = root.program();
+    let words = ["-d", "--name", "web", "--rootfs", root.text(), "-v"];
+    let command = ["--", "/it", "__probe", "stay"];
+    state
+        .run(&[&words[..], &[&program], options, &command].concat())
+        .succeeds();
+    let at_terminal = |words: &[&str]| {
+        let mut terminal = Terminal::new();
+        terminal.resize(33, 101);
+        let exec = state.clonebox().arg_exec(of_exec);
+        terminal.run(exec.args(["--", "/it", "__probe"]).args(words));
+        terminal
+    };
+    let mut terminal = at_terminal(&["terminal"]);
+    terminal.expect("0 true /dev/pts/0\r\n");
+    terminal.expect("controlling\r\nleads a session true\r\nin front true\r\n");
+    assert_eq!(terminal.end(), Change::Exited(0));
+    let mut terminal = at_terminal(&["size"]);
+    terminal.expect("size 33 101\r\n");
+    terminal.resize(20, 50);
+    terminal.expect("size 20 50\r\n");
+    drop(terminal);
+    let list = ["exec", "web", "/it", "__probe", "list", "/dev/pts"];
+    let nothing_left = || state.run(&list).succeeds().stdout() == "ptmx\n";
+    assert!(eventually(nothing_left));
+    let mut terminal = at_terminal(&["stat", "/dev/pts/0"]);
+    terminal.expect(&format!("/dev/pts/0 device 620 136:0 {user}\r\n"));
+    assert_eq!(terminal.end(), Change::Exited(0));
+    assert!(eventually(nothing_left));
+    state.run(&["rm", "-f", "web"]).succeeds();
+}
+
 /// Starts a box with a root filesystem, as this user, and looks who and where what joins it is.
 #[track_caller]
 fn joins_a_root(options: &[&str], own: &str) {
@@ -349,6 +385,22 @@ tests! {
         assert!(state.is("web", "running"));
     }
 
+    fn it_is_in_the_cgroups_of_the_box_before_it_makes_its_first_call() needs [Limits, Execveat] {
+        let state = State::new();
+        let _web = state.start("web", &["--pids-limit", "1"]);
+        let own = fs::read_to_string(format!("/proc/{}/cgroup", state.pid("web"))).expect("a process");
+        let unified = own.lines().any(|line| line.starts_with("0::") && line.contains(".clonebox"));
+        let ran = exec(&state, &[], &["exit", "0"]).exits_with(125);
+        // There the clone itself meets the limit; elsewhere the process is made first, and enters.
+        let refused = if unified { "CLONE_INTO_CGROUP" } else { "in the process namespace of the box" };
+        ran.complains(refused);
+        let plan = state.run(&["exec", "--explain", "web", "--", "/bin/true"]).succeeds().stdout();
+        assert_eq!(plan.contains("CLONE_INTO_CGROUP"), unified, "{plan}");
+        let enters = plan.find("write(<cgroup>, \"0\", 1)");
+        assert_eq!(enters.is_none(), unified, "{plan}");
+        assert!(enters < plan.find("setns(<box>"), "{plan}");
+    }
+
     fn a_paused_box_is_not_joined() needs [Limits, Execveat] {
         let state = State::new();
         let _web = state.start("web", &["--pids-limit", "20"]);
@@ -533,6 +585,50 @@ tests! {
             terminal.expect("prompt: ");
             terminal.send("exit 7\n");
             assert_eq!(terminal.end(), Change::Exited(7), "{options:?}");
+        }
+    }
+
+    fn a_terminal_is_one_of_the_boxs_own() needs [Box, Execveat, Ptmx] {
+        for (options, user) in [(&[][..], "0"), (&["--init"], "0")] {
+            has_a_terminal_of_its_own(options, &[], user);
+        }
+    }
+
+    fn a_terminal_is_that_of_the_user_who_joins() needs [Root, Execveat, Ptmx] {
+        has_a_terminal_of_its_own(&[], &["-u", "77:78"], "77");
+        has_a_terminal_of_its_own(&["-u", "77:78"], &[], "77");
+    }
+
+    fn a_terminal_is_one_of_a_box_with_ids_of_its_own() needs [Root, Execveat, Ptmx, Userns, Idmap] {
+        for (options, user) in [(&[][..], "0"), (&["-u", "77:78"], "77")] {
+            has_a_terminal_of_its_own(&["--userns", "auto"], options, user);
+        }
+    }
+
+    fn a_terminal_of_a_user_of_a_box_with_subordinate_ids_is_his() needs [Subids, Execveat, Ptmx] {
+        has_a_terminal_of_its_own(&["--userns", "auto"], &["-u", "77:78"], "77");
+    }
+
+    fn what_lies_in_the_place_of_a_devpts_makes_no_terminal() needs [Root, Execveat, Ptmx] {
+        let root = Root::new();
+        fs::create_dir_all(root.path().join("dev/pts")).expect("a directory of ours");
+        let ptmx = root.path().join("dev/pts/ptmx");
+        let put: [(&str, &dyn Fn()); 3] = [
+            ("pipe", &|| nix::unistd::mkfifo(&ptmx, nix::sys::stat::Mode::S_IRWXU).expect("a pipe")),
+            ("link", &|| std::os::unix::fs::symlink("/proc/1/root/dev/ptmx", &ptmx).expect("a link")),
+            ("nothing", &|| {}),
+        ];
+        for (what, put) in put {
+            let state = State::new();
+            put();
+            let words = ["-d", "--name", "web", "--dev", "none", "--rootfs", root.text(), "-v", &root.program()];
+            state.run(&[&words[..], &["--", "/it", "__probe", "stay"]].concat()).succeeds();
+            let mut terminal = Terminal::new();
+            terminal.run(state.clonebox().arg_exec(&["-t"]).args(["--", "/it", "__probe", "terminal"]));
+            terminal.expect("0 true ");
+            assert_eq!(terminal.end(), Change::Exited(0), "{what}");
+            state.run(&["rm", "-f", "web"]).succeeds();
+            let _ = fs::remove_file(&ptmx);
         }
     }
 
