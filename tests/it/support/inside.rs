@@ -204,6 +204,16 @@ pub(super) fn serve(port: &OsString) {
     let _ = stream.read_to_end(&mut Vec::new());
 }
 
+/// Sends each datagram that comes to this port back.
+pub(super) fn echo(port: &OsString) -> ! {
+    let socket = UdpSocket::bind(("0.0.0.0", number(port))).expect("an address");
+    let mut bytes = [0; 64];
+    loop {
+        let (length, sender) = socket.recv_from(&mut bytes).expect("a datagram");
+        let _ = socket.send_to(&bytes[..length], sender);
+    }
+}
+
 /// What is said at this port of the loopback, if somebody listens there before long.
 pub(super) fn fetch(port: &OsString) {
     let mut last = None;

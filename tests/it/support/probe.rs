@@ -59,6 +59,7 @@ pub(crate) fn run() -> Option<ExitCode> {
         "pid" => println!("{}", std::process::id()),
         "raise" => inside::raise(&words[0]),
         "say" => eprintln!("{}", words[0].display()),
+        "echo" => inside::echo(&words[0]),
         "serve" => inside::serve(&words[0]),
         "share" => inside::share(words),
         "silence" => aside::silence(),
