@@ -457,6 +457,23 @@ proptest! {
 }
 
 #[test]
+fn a_policy_that_says_one_thing_of_all_calls_is_not_taken_for_another() {
+    let policy = |arch, unknown| Policy {
+        arch,
+        calls: BTreeMap::new(),
+        unknown,
+    };
+    let answers = [FOREIGN, Answer::ALLOW, Answer::always(errno(1))];
+    for native in answers {
+        for compat in answers {
+            let policies = [policy(Arch::X86_64, native), policy(Arch::X86, compat)];
+            let program = compile(&policies, FOREIGN).expect("it is short");
+            agrees(&policies, &program, 0);
+        }
+    }
+}
+
+#[test]
 fn far_jumps_are_made_in_pieces_and_what_is_too_long_is_told() {
     let verdict = |nr: u32, rules: u32| Verdict {
         rules: (0..rules)

@@ -4,8 +4,10 @@
 //! # Theory of operation
 //!
 //! 1. The architecture is compared first: numbers mean nothing without it.
-//! 2. Neighbouring numbers with the same verdict are one range. A balanced tree of `>=` finds the range.
-//! 3. At its leaves the arguments are compared, 64 bits in two halves, and answers given.
+//! 2. Neighbouring numbers with the same verdict are one range. A balanced tree of `>=` finds the range. A number that
+//!    is alone between others with one verdict makes no ranges of them: it is an exception, one test for two.
+//! 3. At its leaves the exceptions and the arguments are compared, these of 64 bits in two halves, and answers
+//!    given.
 //!
 //! Calls that are always allowed need no place at the front: the kernel remembers them and does not run the
 //! filter for them at all.
@@ -167,18 +169,30 @@ impl Assembler {
     }
 
     fn policy(&mut self, policy: &Policy, foreign: Answer) -> Label {
-        let ranges = ranges(policy, foreign);
-        self.tree(&ranges);
+        let spans = spans(ranges(policy, foreign));
+        let root = self.tree(&spans);
+        // What is loaded is looked at next. A tree without a test may be an answer that is there already.
+        let distance = self.distance(root);
+        if distance > 0 {
+            self.push(JA, 0, 0, distance as u32);
+        }
         self.push(LD_W_ABS, 0, 0, OFFSET_NR)
     }
 
-    fn tree(&mut self, ranges: &[(u32, Verdict)]) -> Label {
-        match ranges {
-            [] => unreachable!("a tree has a range at least, and each half of two or more one"),
-            [(_, verdict)] => self.verdict(verdict),
+    fn tree(&mut self, spans: &[Span]) -> Label {
+        match spans {
+            [] => unreachable!("a tree has a span at least, and each half of two or more one"),
+            [span] => {
+                let mut next = self.verdict(&span.verdict);
+                for (number, verdict) in span.exceptions.iter().rev() {
+                    let entry = self.verdict(verdict);
+                    next = self.branch(JEQ_K, *number, entry, next);
+                }
+                next
+            }
             _ => {
-                let (left, right) = ranges.split_at(ranges.len() / 2);
-                let start = right[0].0;
+                let (left, right) = spans.split_at(spans.len() / 2);
+                let start = right[0].start;
                 let right = self.tree(right);
                 let left = self.tree(left);
                 self.branch(JGE_K, start, right, left)
@@ -287,6 +301,39 @@ impl Half {
             value: (condition.value >> 32) as u32,
         }
     }
+}
+
+/// Numbers with one verdict, from one on, but for a few.
+struct Span {
+    start: u32,
+    verdict: Verdict,
+    exceptions: Vec<(u32, Verdict)>,
+}
+
+/// The most exceptions of a span, which are tested one after the other: a tree over as many would be as deep.
+const EXCEPTIONS: usize = 4;
+
+fn spans(ranges: Vec<(u32, Verdict)>) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut ranges = ranges.into_iter().peekable();
+    while let Some((start, verdict)) = ranges.next() {
+        let last = spans.last_mut();
+        if let Some(span) = last.filter(|span| span.exceptions.len() < EXCEPTIONS)
+            && ranges
+                .next_if(|(next, more)| next - start == 1 && *more == span.verdict)
+                .is_some()
+        {
+            // The span goes on after it.
+            span.exceptions.push((start, verdict));
+            continue;
+        }
+        spans.push(Span {
+            start,
+            verdict,
+            exceptions: Vec::new(),
+        });
+    }
+    spans
 }
 
 /// Where each verdict begins: neighbours differ, and the first begins with 0.
