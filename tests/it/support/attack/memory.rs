@@ -45,12 +45,13 @@ fn write_vector(pid: i32, address: usize) -> io::Result<()> {
 }
 
 fn trace(pid: i32, address: usize) -> io::Result<()> {
-    let request = |request: libc::c_uint, address: usize, data: usize| {
+    // The type of a request is another in each libc.
+    let request = |request: i64, address: usize, data: usize| {
         // SAFETY: these requests write to nothing of ours.
-        check(unsafe { libc::ptrace(request, pid, address, data) })
+        check(unsafe { libc::syscall(libc::SYS_ptrace, request, pid, address, data) })
     };
-    request(libc::PTRACE_ATTACH, 0, 0)?;
+    request(libc::PTRACE_ATTACH.into(), 0, 0)?;
     waitpid(Pid::from_raw(pid), None)?;
-    request(libc::PTRACE_POKEDATA, address, FOREIGN)?;
-    request(libc::PTRACE_DETACH, 0, 0)
+    request(libc::PTRACE_POKEDATA.into(), address, FOREIGN)?;
+    request(libc::PTRACE_DETACH.into(), 0, 0)
 }
