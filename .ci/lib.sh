@@ -73,21 +73,23 @@ tally() {
   count "$p" "$f" "$s"
 }
 
-# binaries: builds clonebox and its black-box test binaries, once per run, and copies them to $CI_TMP/bin. They
-# are static, so they run as any user, in any root filesystem, on any kernel.
+# binaries [TARGET]: builds clonebox and its black-box test binaries, once per run, and copies them to $CI_TMP/bin
+# (bin-TARGET). They are static, so they run as any user, in any root filesystem, on any kernel.
 binaries() {
-  [ ! -d "$CI_TMP/bin" ] || return 0
-  local name program
+  local name program strip=strip bin=$CI_TMP/bin${1:+-$1}
+  [ ! -d "$bin" ] || return 0
+  [ -z "${1:-}" ] || strip=${1%%-*}-linux-gnu-strip
   echo "--- building the test binaries"
-  cargo test --workspace --locked --no-run --message-format=json-render-diagnostics >"$CI_TMP/build.json"
-  mkdir "$CI_TMP/bin.new"
+  cargo test --workspace --locked --no-run ${1:+--target "$1" --bin clonebox --test it --test zone} \
+    --message-format=json-render-diagnostics >"$CI_TMP/build.json"
+  mkdir "$bin.new"
   for name in clonebox it zone; do
     program=$(sed -n "/\"kind\":\[\"\(bin\|test\)\"\].*\"name\":\"$name\"/s/.*\"executable\":\"\([^\"]*\)\".*/\1/p" "$CI_TMP/build.json" |
       grep -v "/deps/clonebox-" | tail -n 1)
-    strip --strip-debug -o "$CI_TMP/bin.new/$name" "$program"
+    "$strip" --strip-debug -o "$bin.new/$name" "$program"
   done
-  chmod -R a+rX "$CI_TMP/bin.new"
-  mv "$CI_TMP/bin.new" "$CI_TMP/bin"
+  chmod -R a+rX "$bin.new"
+  mv "$bin.new" "$bin"
 }
 
 # debian_root: puts the path of a root filesystem of Debian into $debian; it is made once.
