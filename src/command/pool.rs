@@ -14,7 +14,7 @@ use super::launch::{Launch, Source};
 use super::template::{Launched, Template};
 use crate::error::Error;
 use crate::launch::{Failure, NO_CANDIDATE, Told, wake};
-use crate::plan::Words;
+use crate::plan::{Plan, Words};
 use crate::spec::{Origin, ParentDeath, Spec, Violation};
 use crate::supervise::Child;
 
@@ -109,6 +109,11 @@ impl Pool {
         // If there is none, the pool is dropped with its first box.
         pool.filler = Some(filler.spawn(move || inner.fill()).map_err(cannot)?);
         Ok(pool)
+    }
+
+    /// What is done until a box stands. What comes after it, the program of the box does by itself.
+    pub fn plan(&self) -> &Plan {
+        self.inner.template.plan()
     }
 
     /// How many boxes stand.

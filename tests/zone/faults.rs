@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use clonebox::{
-    Child, Command, Error, ErrorKind, FailedStep, ParentDeath, Plan, PlannedStep, Template,
+    Child, Command, Error, ErrorKind, FailedStep, ParentDeath, Plan, PlannedStep, Pool, Template,
 };
 use nix::errno::Errno;
 use nix::poll::PollTimeout;
@@ -16,9 +16,9 @@ use nix::unistd::{Pid, getpgrp, gettid, tcgetpgrp};
 use crate::support::filter::{self, Listener};
 use crate::support::harness::Test;
 use crate::support::need::Need;
-use crate::support::process::{assert_no_child, descriptors};
+use crate::support::process::{assert_no_child, children, descriptors};
 use crate::support::program::Program;
-use crate::support::recipe::{RECIPES, Recipe};
+use crate::support::recipe::{self, RECIPES, Recipe};
 use crate::support::running;
 
 /// Errors that no step gives by itself.
@@ -115,6 +115,11 @@ pub(crate) fn tests() -> Vec<Test> {
                 init_fails,
             ),
             test(
+                "every_step_until_a_box_of_a_pool_stands_can_fail_and_leaves_nothing",
+                &[Need::Box, Need::Execveat, Need::Seccomp],
+                every_step_of_a_pool_fails,
+            ),
+            test(
                 "what_cannot_enter_a_process_namespace_says_so",
                 joins,
                 no_process,
@@ -198,6 +203,38 @@ fn every_step_of_the_mounts_fails(recipe: &Recipe) {
         assert_eq!(descriptors(), before, "{error}");
     }
     let status = template.spawn().expect("it is as it was").wait();
+    assert!(status.expect("it ends").success());
+}
+
+/// The same of the steps until a box of a pool stands. The one that has the plan is full meanwhile.
+fn every_step_of_a_pool_fails() {
+    let program = Program::new();
+    let template = recipe::of_a_pool(&program.path());
+    let pool = Pool::new(&template, 1).expect("nothing is wrong with it");
+    let plan = pool.plan();
+    let last = plan.steps().last().expect("it has steps");
+    assert_eq!(last.name(), "execveat", "it has left our memory then");
+    for (index, step) in plan.steps().enumerate() {
+        let before = (descriptors(), children());
+        let errno = ODD[index % ODD.len()];
+        let make = || Pool::new(&template, 1).map(|_| None);
+        let error = run_with_fault(plan, index, errno, make);
+        let failed = error.step().expect("it names the step");
+        assert_eq!(
+            (failed.number, &failed.origin),
+            (Some(index + 1), step.origin()),
+            "{error}"
+        );
+        let message = format!("cannot {}: {} ({errno:?})", step.action(), errno.desc());
+        assert_eq!(error.to_string(), message);
+        assert_eq!(
+            (error.errno(), error.kind()),
+            (Some(errno as i32), ErrorKind::Setup),
+            "{error}"
+        );
+        assert_eq!((descriptors(), children()), before, "{error}");
+    }
+    let status = pool.spawn().expect("it stands").wait();
     assert!(status.expect("it ends").success());
 }
 

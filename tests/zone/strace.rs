@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::harness::LAUNCH;
 use crate::support::program::Program;
-use crate::support::recipe::{RECIPES, Recipe};
+use crate::support::recipe::{A_POOL, RECIPES};
 use crate::support::{binary, running, tests};
 
 /// What the options have in common: a name, which is random otherwise.
@@ -144,8 +144,12 @@ tests! {
 
     fn a_template_and_its_boxes_do_what_their_plans_say() needs [Root, Strace, Clone3, MountSetattr] {
         for recipe in RECIPES.iter().filter(|recipe| recipe.is_template() && !recipe.needs_terminal()) {
-            compare_template(recipe);
+            compare_launched(recipe.name);
         }
+    }
+
+    fn a_box_of_a_pool_does_what_its_plan_says_until_it_stands() needs [Box, Execveat, Strace, Clone3] {
+        compare_launched(A_POOL);
     }
 
     // An ordinary user's strace cannot read the memory of a launcher that joins a box.
@@ -231,16 +235,16 @@ fn compare_without_clone3(options: &[&str], describe: fn(&mut Spec)) {
     assert_fits(&traced(options, PROGRAM, &missing), &calls(&plan.to_json()));
 }
 
-/// Watches this binary while it makes a template and launches a box of it.
+/// Watches this binary while it makes a template or a pool and launches a box of it.
 #[track_caller]
-fn compare_template(recipe: &Recipe) {
+fn compare_launched(name: &str) {
     let directory = TempDir::new().expect("a directory can be made");
     let mut command = Command::new("strace");
     command
         .args(["-ff", "-s", "4096", "-o"])
         .arg(directory.path().join("trace"))
         .arg(std::env::current_exe().expect("this binary has a path"))
-        .args([LAUNCH, recipe.name]);
+        .args([LAUNCH, name]);
     let output = command
         .stdin(Stdio::null())
         .output()

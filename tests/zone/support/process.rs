@@ -35,6 +35,21 @@ pub(crate) fn assert_no_child() {
     assert_eq!(found, Err(Errno::ECHILD), "a child is left");
 }
 
+/// The processes whose parent this one is.
+pub(crate) fn children() -> Vec<i32> {
+    let own = raw_pid().to_string();
+    let is_own = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields);
+        fields.and_then(|fields| fields.split_whitespace().nth(1)) == Some(&own)
+    };
+    let all = fs::read_dir("/proc").expect("/proc is mounted");
+    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut children: Vec<i32> = pids.filter(|&pid| is_own(pid)).collect();
+    children.sort_unstable();
+    children
+}
+
 /// Waits for a child process, with its status as wait(2) has it.
 pub(crate) fn wait(pid: i32) -> WaitStatus {
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).expect("it is a child")

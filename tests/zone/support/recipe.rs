@@ -9,8 +9,8 @@ use std::thread;
 use clonebox::{
     Access, BothIds, CapabilitySet, Command, Hierarchy, HostFacts, IdMapping, IdRange, JoinFacts,
     Mount, MountFacts, Namespace, Network, NetworkNamespace, Origin, ParentDeath, PathFacts,
-    PathRule, Plan, Redirect, Resource, Rlimit, Rootfs, SeccompFilter, Setting, SourceKind, Spec,
-    Stdio, Template,
+    PathRule, Plan, Pool, Redirect, Resource, Rlimit, Rootfs, SeccompFilter, Setting, SourceKind,
+    Spec, Stdio, Template,
     TemplateMounts::{self, EachLaunch, Once},
     TimeOffset, Tty, User, UserNamespace, Writes,
 };
@@ -573,15 +573,41 @@ impl Recipe {
     }
 }
 
-/// Launches a box of this name once, and prints the plans that it has followed.
+/// What a pool is made of. Its boxes cannot end with the thread that makes them.
+pub(crate) fn of_a_pool(program: &Path) -> Template {
+    let mut command = Command::new(program);
+    command
+        .parent_death(ParentDeath::Survive)
+        .hostname("stands");
+    command.prepare().expect("a good description")
+}
+
+/// The name under which [`launch`] takes a box of a pool.
+pub(crate) const A_POOL: &str = "a_pool";
+
+fn launch_from_a_pool() {
+    let program = Program::new();
+    let pool = Pool::new(&of_a_pool(&program.path()), 1).expect("a pool");
+    print(vec![pool.plan().to_json()]);
+    let status = pool.spawn().expect("the box starts").wait();
+    assert!(status.expect("it ends").success());
+}
+
 #[expect(clippy::print_stdout, reason = "another process reads it")]
+fn print(plans: Vec<serde_json::Value>) {
+    println!("{}", serde_json::Value::from(plans));
+}
+
+/// Launches a box of this name once, and prints the plans that it has followed.
 pub(crate) fn launch(name: &str) {
+    if name == A_POOL {
+        return launch_from_a_pool();
+    }
     let recipe = RECIPES.iter().find(|recipe| recipe.name == name);
     let program = Program::new();
     let template = recipe.expect("a recipe").prepare(&program.path());
     let plans = [template.mounts_plan(), Some(template.plan())];
-    let plans: Vec<_> = plans.into_iter().flatten().map(Plan::to_json).collect();
-    println!("{}", serde_json::Value::from(plans));
+    print(plans.into_iter().flatten().map(Plan::to_json).collect());
     let status = template.spawn().expect("the box starts").wait();
     assert!(status.expect("it ends").success());
 }
