@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clonebox::{
-    Access, BothIds, CapabilitySet, CgroupFacts, HostFacts, IdFacts, IdRange, Mount, MountFacts,
-    Namespace, Network, Origin, ParentDeath, PathFacts, PathRule, Plan, Redirect, Rootfs, Setting,
-    Spec, TimeOffset, Tty, User, UserNamespace, Writes, compile,
+    Access, BothIds, CapabilitySet, CgroupFacts, Dev, HostFacts, IdFacts, IdRange, Mount,
+    MountFacts, Namespace, Network, Origin, ParentDeath, PathFacts, PathRule, Plan, Propagation,
+    Redirect, Rootfs, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, compile,
 };
 
 /// A plain root on a current kernel, not at a terminal.
@@ -331,6 +331,105 @@ fn mounts_of_root_come_from_the_launch_and_nobody_opens_a_path_of_the_hosts() {
         compile(&spec, &facts).is_ok(),
         "it has been made for the box"
     );
+}
+
+/// A box with a root filesystem and a bind, and a host that makes a mount namespace of a tree.
+fn fresh(writes: Writes) -> (Spec, HostFacts) {
+    let mut spec = named();
+    spec.rootfs = Some(asked(Rootfs {
+        path: "/secret/root".into(),
+        writes,
+    }));
+    spec.mounts
+        .push(asked(Mount::bind("/secret/data", "/data")));
+    let mut facts = root();
+    facts.paths = PathFacts {
+        openat2: true,
+        mount_setattr: true,
+        open_tree_namespace: true,
+        initial_user_namespace: true,
+        own_network: true,
+        mounts: vec![MountFacts::default()],
+        ..PathFacts::default()
+    };
+    (spec, facts)
+}
+
+/// How many mounts a plan takes away, if it begins with the root; `None` if it copies all mounts.
+fn unmounts(spec: &Spec, facts: &HostFacts) -> Option<usize> {
+    let plan = plan(spec, facts);
+    let copies = plan.to_string().contains("CLONE_NEWNS|");
+    let made: Vec<String> = plan.steps().map(|step| step.call()).collect();
+    let begins = made
+        .iter()
+        .any(|call| call.contains("OPEN_TREE_NAMESPACE") && call.starts_with("open_tree(<rootfs>"));
+    assert_ne!(copies, begins, "{made:#?}");
+    let left = made.iter().filter(|call| call.starts_with("umount2("));
+    begins.then(|| left.count())
+}
+
+#[test]
+fn a_mount_namespace_begins_with_the_root_where_the_kernel_makes_one_of_it() {
+    for (writes, left) in [
+        (Writes::Through, 0),
+        (Writes::Discard, 2),
+        (Writes::Keep("/secret/upper".into()), 2),
+        (Writes::Memory, 1),
+    ] {
+        let (spec, facts) = fresh(writes);
+        assert_eq!(unmounts(&spec, &facts), Some(left));
+        let made = calls(&spec, &facts);
+        let joins = made
+            .iter()
+            .position(|call| call == "setns(<namespace>, CLONE_NEWNS)");
+        let (before, after) = made.split_at(joins.expect("it is joined"));
+        assert!(
+            !after.iter().any(|call| call.contains("secret")),
+            "a path of the host's leads nowhere then: {made:#?}"
+        );
+        let copies = before
+            .iter()
+            .filter(|call| call.contains("OPEN_TREE_CLONE"));
+        let private = before
+            .iter()
+            .filter(|call| call.starts_with("mount_setattr(") && call.contains("MS_PRIVATE"));
+        assert_eq!(copies.count(), private.count(), "{made:#?}");
+        assert_order(
+            after,
+            "setns(",
+            "mount(NULL, \"/\", NULL, MS_REC|MS_PRIVATE",
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_from_a_new_mount_namespace_is_made_in_a_copy() {
+    let copies = |change: fn(&mut Spec, &mut HostFacts)| {
+        let (mut spec, mut facts) = fresh(Writes::Through);
+        change(&mut spec, &mut facts);
+        unmounts(&spec, &facts).is_none()
+    };
+    assert!(!copies(|_, _| {}));
+    assert!(copies(|_, facts| facts.paths.open_tree_namespace = false));
+    assert!(copies(|_, facts| facts.paths.mount_setattr = false));
+    assert!(copies(|_, facts| facts.paths.openat2 = false));
+    assert!(copies(|_, facts| facts.paths.own_network = false));
+    assert!(copies(|_, facts| {
+        facts.paths.initial_user_namespace = false;
+    }));
+    assert!(copies(|spec, _| spec.dev = asked(Dev::Host)));
+    assert!(copies(|spec, _| {
+        let mount = &mut spec.mounts[0].value;
+        mount.attributes.propagation = Propagation::Slave;
+    }));
+    assert!(copies(|spec, facts| {
+        let overlay = Mount::parse("type=overlay,lowerdir=/secret/a:/secret/b,dst=/c");
+        spec.mounts
+            .push(asked(overlay.expect("a good description")));
+        facts.paths.mounts.push(MountFacts::default());
+    }));
+    // The caller's own root has the caller's mounts.
+    assert!(copies(|spec, _| spec.rootfs = None));
 }
 
 #[test]

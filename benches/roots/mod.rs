@@ -131,8 +131,19 @@ impl Roots {
         let mut once = Kind::new(root, spec.clone(), view(false), TemplateMounts::Once)?;
         let namespace = above(once::namespace(root)?);
         once.straight.shared = Some(namespace.as_raw_fd());
+        let plain = Kind::new(root, spec, view(false), mounts)?;
+        if plain
+            .template
+            .plan()
+            .steps()
+            .any(|step| step.name() == "setns")
+        {
+            return Err(
+                "this kernel copies no mounts for a root filesystem, as the floor does".into(),
+            );
+        }
         Ok(Self {
-            plain: Kind::new(root, spec, view(false), mounts)?,
+            plain,
             limited: Kind::new(root, limited, view(true), mounts)?,
             once: Some(once).filter(|once| once.template.shares_mounts()),
             _namespace: namespace,

@@ -44,6 +44,7 @@ pub(super) fn gather(spec: &Spec) -> PathFacts {
     PathFacts {
         openat2: openat2(),
         mount_setattr,
+        open_tree_namespace: rootfs.is_some() && open_tree_namespace(),
         root_owners: owners(rootfs),
         own_root: own_roots(spec),
         root_flags: match rootfs {
@@ -442,5 +443,20 @@ pub(crate) fn mount_setattr() -> bool {
             )
         };
         result == -1 && Errno::last() == Errno::EINVAL
+    })
+}
+
+/// The same of open_tree(2) with `OPEN_TREE_NAMESPACE`. It looks at its flags before it looks for what is not
+/// there: `EINVAL` if it does not know them.
+pub(crate) fn open_tree_namespace() -> bool {
+    /// `linux/mount.h`.
+    const OPEN_TREE_NAMESPACE: u32 = 2;
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let empty: &CStr = c"";
+        let flags = OPEN_TREE_NAMESPACE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as u32;
+        // SAFETY: no descriptor has this number; the string lives during the call.
+        let result = unsafe { libc::syscall(libc::SYS_open_tree, -1, empty.as_ptr(), flags) };
+        result == -1 && Errno::last() == Errno::EBADF
     })
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use nix::unistd;
 
-pub(crate) use super::paths::{mount_setattr, openat2};
+pub(crate) use super::paths::{mount_setattr, open_tree_namespace, openat2};
 use super::{cgroups, join, landlock, paths, subids, users};
 use crate::host;
 use crate::plan::HostFacts;

@@ -17,7 +17,8 @@
 //!    A box that runs is joined here, when everything of the caller's has been opened: see `plan/join.rs`. What is
 //!    below of namespaces and mounts is none of its plan's.
 //! 5. `/` recursively private. *Must* precede every other mount: nothing propagates to the host.
-//!    A template makes 5 to 9 once, as far as its launches may share it: see `plan/template.rs`.
+//!    A template makes 5 to 9 once, as far as its launches may share it: see `plan/template.rs`. Where the kernel
+//!    can, the namespace is made here, *after* all that opens something of the host's: see `plan/fresh.rs`.
 //! 6. What is opened as the caller. Then the child becomes somebody of the box, if the caller is nobody
 //!    there: what it makes from here on belongs to the box.
 //! 7. The root, as a mount of its own below which everything else is mounted; the host's tree is still
@@ -46,8 +47,8 @@ use super::exec::{self, Exec};
 use super::facts::HostFacts;
 use super::step::{ForUserns, Plan, Step, Steps, Terminal};
 use super::{
-    caps, cgroup, death, dev, fd, idmap, join, keyring, landlock, mount, namespaces, nested, net,
-    no_new_privs, priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template, time, tty,
+    caps, cgroup, death, dev, fd, fresh, idmap, join, keyring, landlock, mount, namespaces, nested,
+    net, no_new_privs, priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template, time, tty,
     user, userns, uts, workdir,
 };
 use crate::spec::{CapabilitySet, Network, Spec, Violation};
@@ -201,6 +202,7 @@ fn steps(draft: &Draft<'_>, exec: &Exec) -> (Option<Vec<Step>>, Vec<Step>, Vec<P
     net::set_up(draft, &mut steps);
     priority::set(draft, &mut steps);
     template::begin(draft, &mut steps);
+    fresh::begin(draft, &mut steps);
     mount::private(draft, &mut steps);
     rootfs::open(draft, &mut steps);
     userns::become_somebody(draft, &mut steps);

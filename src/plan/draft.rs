@@ -9,9 +9,9 @@ use super::seccomp::{self, Filter};
 use super::step::{Role, Terminal};
 use super::template::{self, Split};
 use super::userns::Userns;
-use super::{fd, ids, join, nested, net, tty, user};
+use super::{fd, fresh, ids, join, nested, net, tty, user};
 use crate::spec::{
-    Dev, Namespace, Origin, Propagation, Setting, Spec, User, Violation, random_name,
+    Dev, Namespace, Origin, Propagation, Setting, Spec, User, Violation, Writes, random_name,
 };
 
 const CAP_SYS_ADMIN: u8 = 21;
@@ -55,6 +55,8 @@ pub(super) struct Draft<'a> {
     pub(super) missed: Vec<Violation>,
     /// What is made once, if the plan is a template's and something is.
     pub(super) split: Option<Split>,
+    /// The mount namespace begins with the root filesystem: see [`fresh`].
+    pub(super) fresh: bool,
     /// What connects the box's network, if something has to.
     pub(super) pasta: Option<Pasta>,
     kind: Kind,
@@ -76,12 +78,14 @@ impl<'a> Draft<'a> {
         let (cgroups, mut missed) = cgroup::decide(spec, facts)?;
         let (landlock, more) = access::decide(spec, facts)?;
         missed.extend(more);
+        let split = if kind.mounts_once {
+            template::decide(spec, facts, userns.is_some())
+        } else {
+            None
+        };
         let mut draft = Self {
-            split: if kind.mounts_once {
-                template::decide(spec, facts, userns.is_some())
-            } else {
-                None
-            },
+            fresh: split.is_none() && fresh::decide(spec, facts, userns.is_some()),
+            split,
             kind,
             userns,
             user,
@@ -145,6 +149,19 @@ impl<'a> Draft<'a> {
     pub(super) fn mounts_before(&self) -> bool {
         let may = self.facts.effective.contains(CAP_SYS_ADMIN);
         self.userns.is_some() && may && self.facts.paths.mount_setattr
+    }
+
+    /// Whether copies of the caller's mounts are there before the root is: made by the launch, or by the child's
+    /// first steps.
+    pub(super) fn has_trees(&self) -> bool {
+        self.fresh || self.mounts_before()
+    }
+
+    /// Whether the root filesystem, with all that is mounted on it, is that of the mount namespace from its
+    /// beginning.
+    pub(super) fn begins_with_root(&self) -> bool {
+        let rootfs = self.spec.rootfs.as_ref();
+        self.fresh && rootfs.is_some_and(|rootfs| rootfs.value.writes == Writes::Through)
     }
 
     /// Whether the child waits for its maps at the gate: see [`userns`](super::userns).

@@ -174,6 +174,8 @@ pub struct PathFacts {
     pub openat2: bool,
     /// mount_setattr(2) is there (since Linux 5.12), and not forbidden.
     pub mount_setattr: bool,
+    /// open_tree(2) makes mount namespaces (since Linux 7.0), and is not forbidden.
+    pub open_tree_namespace: bool,
     /// The flags of the mount that a root filesystem lies on, as statvfs(3) has them.
     pub root_flags: u64,
     /// Which of the directories /proc, /sys and /dev a root filesystem has.

@@ -21,6 +21,7 @@ mod env;
 mod exec;
 mod fd;
 mod file;
+mod fresh;
 mod idmap;
 mod ids;
 mod join;

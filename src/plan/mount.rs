@@ -216,7 +216,7 @@ fn filesystem(
 /// Where the mount of a bind's source, or of a file, is until it is where it belongs.
 fn slot_of(draft: &Draft<'_>, asked: Asked<'_>) -> Slot {
     match asked.mount.kind {
-        MountKind::Bind { .. } if draft.mounts_before() => idmap::slot_of(asked.index),
+        MountKind::Bind { .. } if draft.has_trees() => idmap::slot_of(asked.index),
         _ => slot::TREE,
     }
 }
@@ -236,7 +236,7 @@ fn tree_of(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
             source, recursive, ..
         } => {
             all = *recursive;
-            if !draft.mounts_before() {
+            if !draft.has_trees() {
                 let tree = tree::clone_of_path(source, all).save(slot);
                 let action = format!("make a mount of {}", shown(source));
                 steps.push(origin, action, tree);
@@ -275,7 +275,7 @@ fn put(draft: &Draft<'_>, asked: Asked<'_>, steps: &mut Steps) {
 }
 
 /// Whether a mount has no attributes to be set here: ids have been mapped by whoever made it.
-fn is_plain(draft: &Draft<'_>, mount: &Mount) -> bool {
+pub(super) fn is_plain(draft: &Draft<'_>, mount: &Mount) -> bool {
     let attributes = Attributes {
         idmap: false,
         ..mount.attributes

@@ -30,7 +30,7 @@ pub(super) fn clone_call(draft: &Draft<'_>) -> CloneCall {
     if let Some(userns) = draft.userns.as_ref().filter(|userns| userns.is_made()) {
         add("user", libc::CLONE_NEWUSER, &userns.origin);
     }
-    if draft.split.is_none() && draft.spec.join.is_none() {
+    if draft.split.is_none() && !draft.fresh && draft.spec.join.is_none() {
         add("mount", libc::CLONE_NEWNS, &Origin::Default);
     }
     let new = |namespace: &Setting<Namespace>| namespace.value == Namespace::Private;

@@ -21,7 +21,7 @@ use crate::spec::{Attributes, Origin, Rootfs, Setting, Writes};
 const KEPT: u64 = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 
 /// Opens what the caller may see: the working directory, the root filesystem or, without one, the root that
-/// is there. A root filesystem that the launch has made a mount of is mounted on that root.
+/// is there. A root filesystem of which there is a mount already is mounted on that root, if it is not that root.
 pub(super) fn open(draft: &Draft<'_>, steps: &mut Steps) {
     if !draft.mounts() {
         return;
@@ -41,11 +41,15 @@ pub(super) fn open(draft: &Draft<'_>, steps: &mut Steps) {
             "open the root".to_owned(),
             slot::ROOT,
         ),
-        Some(rootfs) if draft.mounts_before() => (
+        Some(rootfs) if draft.has_trees() => (
             &rootfs.origin,
             root,
             "open the root".to_owned(),
-            slot::ROOTFS,
+            if draft.begins_with_root() {
+                slot::ROOT
+            } else {
+                slot::ROOTFS
+            },
         ),
         Some(rootfs) => {
             let path = &rootfs.value.path;
@@ -64,7 +68,7 @@ pub(super) fn open(draft: &Draft<'_>, steps: &mut Steps) {
 
 /// Whether something is about the caller's working directory: paths of the caller's, or the box's start.
 fn keeps_cwd(draft: &Draft<'_>) -> bool {
-    draft.spec.rootfs.is_none() || !draft.mounts_before()
+    draft.spec.rootfs.is_none() || !draft.has_trees()
 }
 
 /// Makes the root ready: a mount of its own, which a descriptor stands for.
@@ -76,8 +80,9 @@ pub(super) fn prepare(draft: &Draft<'_>, steps: &mut Steps) {
         // The modes of what is made are meant.
         let umask = Call::new("umask", libc::SYS_umask, [Value::Octal(0)]);
         steps.push(&Origin::Default, "clear the umask", umask.save(slot::UMASK));
-        if let Some(rootfs) = &draft.spec.rootfs {
-            mount(draft, rootfs, steps);
+        match &draft.spec.rootfs {
+            Some(rootfs) if !draft.begins_with_root() => mount(draft, rootfs, steps),
+            _ => {}
         }
     });
     if let (Some(split), Some(rootfs)) = (&draft.split, &draft.spec.rootfs) {
@@ -98,7 +103,7 @@ pub(super) fn prepare(draft: &Draft<'_>, steps: &mut Steps) {
 fn mount(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
     let origin = &rootfs.origin;
     let shown = shown(&rootfs.value.path);
-    if rootfs.value.writes == Writes::Through && !draft.mounts_before() {
+    if rootfs.value.writes == Writes::Through && !draft.has_trees() {
         // Before anything of ours lies on it.
         let tree = tree::clone_of(slot::ROOTFS, true).save(slot::ROOT);
         steps.push(origin, format!("make a mount of {shown}"), tree);
@@ -156,7 +161,7 @@ fn overlay(
         Some(upper) => {
             let place = make_directory(memory, b"keep", 0o755);
             steps.push(origin, "make a place for the upper layer", place);
-            if !draft.mounts_before() {
+            if !draft.has_trees() {
                 let tree = tree::clone_of_path(upper, false).save(slot::UPPER);
                 steps.push(origin, format!("make a mount of {}", shown(upper)), tree);
             }
@@ -196,7 +201,7 @@ fn overlay_in_memory(
 fn lower_layer(draft: &Draft<'_>, origin: &Origin, memory: Slot, steps: &mut Steps) {
     let place = make_directory(memory, b"lower", 0o755);
     steps.push(origin, "make a place for the lower layer", place);
-    if !draft.mounts_before() {
+    if !draft.has_trees() {
         let lower = tree::clone_of(slot::ROOTFS, false).save(slot::LOWER);
         steps.push(origin, "make a mount of the lower layer", lower);
     }
@@ -284,6 +289,7 @@ pub(super) fn pivot(draft: &Draft<'_>, steps: &mut Steps) {
         return;
     }
     match &draft.spec.rootfs {
+        Some(_) if draft.begins_with_root() => template::enter_root(draft, steps),
         Some(_) if draft.split.is_some() && !draft.has_store() => {
             template::enter_root(draft, steps);
         }
@@ -318,7 +324,7 @@ fn change(draft: &Draft<'_>, rootfs: &Setting<Rootfs>, steps: &mut Steps) {
     steps.push(origin, action, pivot);
     // The layers of an overlay lie on top of the old root: see `open`.
     let layers = matches!(rootfs.writes, Writes::Discard | Writes::Keep(_));
-    if draft.mounts_before() && layers {
+    if draft.has_trees() && layers {
         steps.push(origin, "leave the layers", tree::detach());
     }
     steps.push(origin, "leave the old root", tree::detach());

@@ -15,6 +15,7 @@ use std::path::Path;
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::facts::HostFacts;
+use super::fresh::NEWNS;
 use super::path::{self, LOOK_UP, close, cwd, enter};
 use super::step::{Stage, Steps, slot};
 use super::{death, tree};
@@ -39,28 +40,11 @@ pub(super) struct Split {
 /// namespace of its caller's; and where a launch would need files of the host that it cannot see any more.
 pub(super) fn decide(spec: &Spec, facts: &HostFacts, userns: bool) -> Option<Split> {
     let rootfs = &spec.rootfs.as_ref()?.value;
-    let paths = &facts.paths;
     if rootfs.writes == Writes::Memory {
         return None;
     }
     let root_once = rootfs.writes != Writes::Discard;
-    let dev = match spec.dev.value {
-        Dev::Minimal => facts.effective.contains(CAP_MKNOD),
-        Dev::Host => root_once,
-        Dev::None => !spec.proc.value,
-    };
-    let sys = paths.own_network || !spec.namespaces.net.value.is_callers();
-    // What covers a file of /sys is the caller's null device.
-    let masks = &spec.masks.mask;
-    let sys = sys && !masks.iter().any(|mask| mask.value.starts_with("/sys"));
-    let can = !userns
-        && paths.initial_user_namespace
-        && facts.effective.contains(CAP_SYS_CHROOT)
-        && paths.openat2
-        && paths.mount_setattr
-        && dev
-        && sys;
-    if !can {
+    if !needs_nothing_of_hosts(spec, facts, userns) || spec.dev.value == Dev::Host && !root_once {
         return None;
     }
     let stages = stages(spec, facts, root_once)?;
@@ -71,6 +55,28 @@ pub(super) fn decide(spec: &Spec, facts: &HostFacts, userns: bool) -> Option<Spl
         store: !root_once || waits,
         stages,
     })
+}
+
+/// Whether a child that has joined another mount namespace than the caller's can make what is new in each box,
+/// but for the host's /dev.
+pub(super) fn needs_nothing_of_hosts(spec: &Spec, facts: &HostFacts, userns: bool) -> bool {
+    let paths = &facts.paths;
+    let dev = match spec.dev.value {
+        Dev::Minimal => facts.effective.contains(CAP_MKNOD),
+        Dev::Host => true,
+        Dev::None => !spec.proc.value,
+    };
+    let sys = paths.own_network || !spec.namespaces.net.value.is_callers();
+    // What covers a file of /sys is the caller's null device.
+    let masks = &spec.masks.mask;
+    let sys = sys && !masks.iter().any(|mask| mask.value.starts_with("/sys"));
+    !userns
+        && paths.initial_user_namespace
+        && facts.effective.contains(CAP_SYS_CHROOT)
+        && paths.openat2
+        && paths.mount_setattr
+        && dev
+        && sys
 }
 
 /// Whether all launches may have the same mount: it cannot be written to, or what is written goes where the
@@ -155,8 +161,7 @@ pub(super) fn begin(draft: &Draft<'_>, steps: &mut Steps) {
         let action = "open the mount namespace";
         steps.push(origin, action, open.save(slot::PTMX));
     });
-    const NAMESPACE: &[(&str, u64)] = &[("CLONE_NEWNS", libc::CLONE_NEWNS as u64)];
-    let flags = || Value::Flags(NAMESPACE, libc::CLONE_NEWNS as u64);
+    let flags = || Value::Flags(NEWNS, libc::CLONE_NEWNS as u64);
     let join = Call::new(
         "setns",
         libc::SYS_setns,

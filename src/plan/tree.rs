@@ -29,8 +29,11 @@ pub(super) const MOUNT_FLAGS: FlagNames = &[
     ("MS_RELATIME", libc::MS_RELATIME),
     ("MS_STRICTATIME", libc::MS_STRICTATIME),
 ];
+/// `linux/mount.h`, since Linux 7.0.
+const OPEN_TREE_NAMESPACE: u64 = 2;
 const OPEN_TREE_FLAGS: FlagNames = &[
     ("OPEN_TREE_CLONE", libc::OPEN_TREE_CLONE as u64),
+    ("OPEN_TREE_NAMESPACE", OPEN_TREE_NAMESPACE),
     ("OPEN_TREE_CLOEXEC", libc::OPEN_TREE_CLOEXEC as u64),
     ("AT_EMPTY_PATH", libc::AT_EMPTY_PATH as u64),
     ("AT_RECURSIVE", libc::AT_RECURSIVE as u64),
@@ -94,17 +97,30 @@ pub(super) fn mount_from(
 /// A copy of the mount that a path of the caller's is on, or of all below it, which is nowhere yet.
 pub(super) fn clone_of_path(path: &Path, recursive: bool) -> Call {
     let path = Value::Text(c_string(path.as_os_str().as_bytes().to_vec()));
-    open_tree(Value::Slot(slot::CWD), path, false, recursive)
+    open_tree(Value::Slot(slot::CWD), path, COPY, recursive)
+}
+
+/// The same while the current directory is still the caller's.
+pub(super) fn clone_of_callers(path: &Path, recursive: bool) -> Call {
+    let path = Value::Text(c_string(path.as_os_str().as_bytes().to_vec()));
+    open_tree(path::cwd(), path, COPY, recursive)
 }
 
 /// The same of what a descriptor stands for.
 pub(super) fn clone_of(slot: Slot, recursive: bool) -> Call {
-    open_tree(Value::Slot(slot), Value::Static(c""), true, recursive)
+    let flags = COPY | libc::AT_EMPTY_PATH as u64;
+    open_tree(Value::Slot(slot), Value::Static(c""), flags, recursive)
+}
+
+/// A mount namespace that has a copy of that for its root, and nothing else.
+pub(super) fn namespace_of(slot: Slot, recursive: bool) -> Call {
+    let flags = OPEN_TREE_NAMESPACE | libc::AT_EMPTY_PATH as u64;
+    open_tree(Value::Slot(slot), Value::Static(c""), flags, recursive)
 }
 
 /// The same of a name in a directory that is our own.
 pub(super) fn clone_in(slot: Slot, name: impl Into<Cow<'static, CStr>>, recursive: bool) -> Call {
-    open_tree(Value::Slot(slot), text(name), false, recursive)
+    open_tree(Value::Slot(slot), text(name), COPY, recursive)
 }
 
 fn text(name: impl Into<Cow<'static, CStr>>) -> Value {
@@ -114,13 +130,12 @@ fn text(name: impl Into<Cow<'static, CStr>>) -> Value {
     }
 }
 
-fn open_tree(directory: Value, path: Value, empty: bool, recursive: bool) -> Call {
-    let mut flags = u64::from(libc::OPEN_TREE_CLONE) | libc::OPEN_TREE_CLOEXEC as u64;
-    for (wanted, flag) in [
-        (empty, libc::AT_EMPTY_PATH),
-        (recursive, libc::AT_RECURSIVE),
-    ] {
-        flags |= if wanted { flag as u64 } else { 0 };
+const COPY: u64 = libc::OPEN_TREE_CLONE as u64;
+
+fn open_tree(directory: Value, path: Value, flags: u64, recursive: bool) -> Call {
+    let mut flags = flags | libc::OPEN_TREE_CLOEXEC as u64;
+    if recursive {
+        flags |= libc::AT_RECURSIVE as u64;
     }
     let args = [directory, path, Value::Flags(OPEN_TREE_FLAGS, flags)];
     Call::new("open_tree", libc::SYS_open_tree, args)

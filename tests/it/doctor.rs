@@ -168,6 +168,16 @@ tests! {
         assert_eq!(pidfd["can_start"], false);
     }
 
+    fn doctor_says_whether_a_root_filesystem_costs_a_copy_of_all_mounts() needs [Root, Seccomp, OpenTreeNamespace] {
+        let detail = |change| {
+            let caller = Caller { change, ..PLAIN };
+            finding(&what_it_says_is_what_happens(&caller), "OPEN_TREE_NAMESPACE")["detail"].clone()
+        };
+        assert_eq!(detail(|_| {}), "works");
+        let missing = detail(seccomp::refuse_new_namespaces_to);
+        assert!(missing.as_str().expect("text").contains("copies all mounts"), "{missing}");
+    }
+
     fn a_call_that_every_namespace_needs_is_missed_by_all_boxes() needs [Seccomp] {
         // Nothing but clone3(2) and clone(2) makes a box: without either there is none.
         let change = |command: &mut Command| seccomp::refuse_to(command, libc::SYS_mount, Errno::EPERM);

@@ -1,13 +1,18 @@
 //! A root filesystem of the box's own: what is in it, and that nothing else is.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 
 use crate::support::alone;
 use crate::support::clonebox::{Clonebox, run};
 use crate::support::files::{self, Public};
 use crate::support::pty::{Change, Terminal};
 use crate::support::rootfs::{Root, contents};
+use crate::support::seccomp;
 use crate::support::tests;
 
 /// The lines of the mount table in a box with these options: where each is, and what it is.
@@ -45,6 +50,68 @@ tests! {
         }
         assert_eq!(targets[0].0, "/");
         assert_eq!(targets.iter().filter(|(target, _)| target == "/").count(), 1, "{targets:#?}");
+    }
+
+    fn its_mounts_are_the_same_where_open_tree_makes_no_namespaces() needs [Root, Seccomp, OpenTreeNamespace] {
+        let (root, upper, data) = (Root::new(), files::directory(), files::directory());
+        let (upper, data) = (upper.path().display().to_string(), format!("{}:/data:ro", data.path().display()));
+        let (program, path) = (root.program(), root.text());
+        for options in [
+            &["--rootfs", path][..],
+            &["--rootfs-overlay", path],
+            &["--rootfs-overlay", path, "--upper", &upper, "--read-only"],
+            &["--rootfs", "system", "--tmpfs", "/below"],
+        ] {
+            let run = |change: fn(&mut std::process::Command), more: &[&str]| {
+                let mut command = std::process::Command::new(crate::support::binary());
+                change(&mut command);
+                let all = Clonebox::of(command).args(more).args(["-v", &data, "-v", &program]).args(options);
+                all.args(["--", "/it", "__probe", "cat", "/proc/self/mounts"]).run().succeeds().stdout()
+            };
+            // An upper layer has an identifier of its own from its first use on.
+            let table = |change| {
+                let table = run(change, &[]);
+                let mut lines: Vec<String> = table.lines().map(|line| line.replace(",uuid=on", "")).collect();
+                lines.sort_unstable();
+                lines
+            };
+            let old: fn(&mut std::process::Command) = seccomp::refuse_new_namespaces_to;
+            assert_eq!(table(|_| ()), table(old), "{options:?}");
+            let plans = [run(|_| (), &["--explain"]), run(old, &["--explain"])];
+            let begins = plans.each_ref().map(|plan| plan.contains("OPEN_TREE_NAMESPACE"));
+            let copies = plans.each_ref().map(|plan| plan.contains("|CLONE_NEWNS|"));
+            assert_eq!((begins, copies), ([true, false], [false, true]), "{plans:#?}");
+        }
+    }
+
+    fn what_a_box_mounts_does_not_spread_through_a_root_that_is_shared() needs [Root] {
+        let (root, upper, data) = (Root::new(), files::directory(), files::directory());
+        let upper = upper.path().display().to_string();
+        let data = format!("{}:/data", data.path().display());
+        for options in [
+            &["--rootfs", root.text()][..],
+            &["--rootfs-overlay", root.text()],
+            &["--rootfs-overlay", root.text(), "--upper", &upper],
+        ] {
+            let mut command = std::process::Command::new("/bin/sh");
+            let script = "cat /proc/self/mountinfo && \"$@\" && echo and then && cat /proc/self/mountinfo";
+            let all_shared = || {
+                // SAFETY: the call takes a number.
+                Errno::result(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+                let none = None::<&str>;
+                for flag in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
+                    mount(none, "/", none, flag | MsFlags::MS_REC, none)?;
+                }
+                Ok(())
+            };
+            // SAFETY: only system calls are made between fork(2) and execve(2).
+            unsafe { command.pre_exec(all_shared) };
+            command.args(["-c", script, "sh"]).arg(crate::support::binary()).args(options);
+            command.args(["-v", &root.program(), "-v", &data, "--tmpfs", "/data", "--", "/it", "__probe", "exit", "0"]);
+            let table = Clonebox::of(command).run().succeeds().stdout();
+            let (before, after) = table.split_once("and then\n").expect("both");
+            assert_eq!(before, after, "{options:?}");
+        }
     }
 
     fn a_root_filesystem_gets_its_mount_points_and_nothing_else() needs [Box] {

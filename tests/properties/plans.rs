@@ -50,6 +50,7 @@ fn facts(choices: &mut Choices<'_>) -> HostFacts {
     facts.paths = PathFacts {
         openat2: choices.yes(),
         mount_setattr: choices.yes(),
+        open_tree_namespace: choices.yes(),
         root_flags: choices.number(),
         root_owners: [
             choices.pick(&[None, Some(0), Some(100_000)]),

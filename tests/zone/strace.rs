@@ -374,6 +374,14 @@ fn in_our_words(call: &str) -> String {
     // Of Landlock strace learns what is new later than the kernel.
     let new = "LANDLOCK_ACCESS_FS_TRUNCATE|LANDLOCK_ACCESS_FS_IOCTL_DEV";
     let call = call.replace("0xc000", new);
+    // As it does of open_tree(2).
+    let call = match call.strip_suffix("|0x2)") {
+        Some(known) if call.starts_with("open_tree(") => {
+            let known = known.replace("OPEN_TREE_CLOEXEC", "OPEN_TREE_NAMESPACE|OPEN_TREE_CLOEXEC");
+            format!("{known})")
+        }
+        _ => call,
+    };
     match call.split_once(", ...}") {
         Some((known, rest)) if call.starts_with("landlock_create_ruleset") => {
             let later = ", handled_access_net=0, scoped=LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET|LANDLOCK_SCOPE_SIGNAL";

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::Write;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +37,8 @@ pub(crate) enum Need {
     Seccomp,
     /// The kernel has mount_setattr(2) (since Linux 5.12), and with it mounts that a template makes once.
     MountSetattr,
+    /// open_tree(2) makes mount namespaces (since Linux 7.0), for this caller.
+    OpenTreeNamespace,
     /// The ids of the caller's processes are above those of a box's own.
     Pids,
     /// None is in force: what one of a container's answers, a box's own cannot.
@@ -87,7 +90,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 33] = [
+const ALL: [(Need, &str); 34] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -99,6 +102,7 @@ const ALL: [(Need, &str); 33] = [
     (Need::Pids, "pids"),
     (Need::Unfiltered, "unfiltered"),
     (Need::MountSetattr, "mount_setattr"),
+    (Need::OpenTreeNamespace, "open_tree_namespace"),
     (Need::Libseccomp, "libseccomp"),
     (Need::Clone3, "clone3"),
     (Need::Limits, "limits"),
@@ -269,6 +273,21 @@ impl Need {
                     result < 0 && error.raw_os_error() == Some(libc::EINVAL),
                     "no mount_setattr(2)",
                 )
+            }
+            Self::OpenTreeNamespace => {
+                // OPEN_TREE_NAMESPACE|OPEN_TREE_CLOEXEC of `linux/mount.h`.
+                let flags = 2 | libc::O_CLOEXEC;
+                let root = c"/".as_ptr();
+                // SAFETY: the string lives during the call.
+                let result =
+                    unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, root, flags) };
+                if let Ok(fd) = i32::try_from(result)
+                    && fd >= 0
+                {
+                    // SAFETY: the descriptor is new and nobody else's.
+                    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                }
+                when(result >= 0, "open_tree(2) makes no mount namespaces")
             }
             Self::Pids => when(
                 std::process::id() > 100,

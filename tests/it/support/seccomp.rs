@@ -57,6 +57,17 @@ pub(super) fn refuse_marking() {
     install(&program(libc::SYS_close_range, 2, flags, action), 0).expect("a filter");
 }
 
+/// Lets a command, and all that it starts, find no open_tree(2) that makes mount namespaces, as before Linux 7.0.
+pub(crate) fn refuse_new_namespaces_to(command: &mut Command) {
+    /// What it is asked for without a tree to be copied as a whole: `OPEN_TREE_NAMESPACE` is 2.
+    const FLAGS: u32 = 2 | (libc::O_CLOEXEC | libc::AT_EMPTY_PATH).cast_unsigned();
+    let action = libc::SECCOMP_RET_ERRNO | libc::EINVAL.cast_unsigned();
+    let program = program(libc::SYS_open_tree, 2, FLAGS, action);
+    let filter = move || install(&program, 0).map(drop);
+    // SAFETY: only system calls are made between fork(2) and execve(2).
+    unsafe { command.pre_exec(filter) };
+}
+
 /// A process one of whose children is in a call that has not been made yet.
 #[derive(Debug)]
 pub(crate) struct Held {

@@ -22,12 +22,33 @@ pub(crate) fn refuse(calls: &[libc::c_long], errno: i32) {
     seccompiler::apply_filter(&program).expect("a filter can be installed");
 }
 
+/// Has open_tree(2) know no mount namespaces: what it is asked for one is `EINVAL`.
+pub(crate) fn refuse_new_namespaces() {
+    /// `OPEN_TREE_NAMESPACE` of `linux/mount.h`.
+    const NAMESPACE: u64 = 2;
+    let asked = SeccompCmpOp::MaskedEq(NAMESPACE);
+    let condition = SeccompCondition::new(2, SeccompCmpArgLen::Dword, asked, NAMESPACE);
+    let rule = SeccompRule::new(vec![condition.expect("a good condition")]);
+    let rules = vec![(libc::SYS_open_tree, vec![rule.expect("one condition")])];
+    let program = of_rules(rules, SeccompAction::Errno(libc::EINVAL.cast_unsigned()));
+    seccompiler::apply_filter(&program).expect("a filter can be installed");
+}
+
 fn program(calls: &[libc::c_long], action: SeccompAction) -> BpfProgram {
-    let rules = calls.iter().map(|&call| (call, conditions(call))).collect();
+    let rules = calls.iter().map(|&call| (call, conditions(call)));
+    of_rules(rules.collect(), action)
+}
+
+fn of_rules(rules: Vec<(libc::c_long, Vec<SeccompRule>)>, action: SeccompAction) -> BpfProgram {
     let arch = std::env::consts::ARCH.try_into().expect("a known machine");
-    SeccompFilter::new(rules, SeccompAction::Allow, action, arch)
-        .and_then(TryInto::try_into)
-        .expect("a filter of whole calls")
+    SeccompFilter::new(
+        rules.into_iter().collect(),
+        SeccompAction::Allow,
+        action,
+        arch,
+    )
+    .and_then(TryInto::try_into)
+    .expect("a filter of whole calls")
 }
 
 /// Of futex(2) only the plain wait, which neither libc nor std makes: with any other the threads of this

@@ -19,8 +19,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::filter;
 use super::harness::Test;
 use super::need::Need::{
-    self, Box, Execveat, Idmap, Landlock, Limits, MountSetattr, Ptmx, Root, Seccomp, Subids,
-    TimeNamespace, Userns,
+    self, Box, Execveat, Idmap, Landlock, Limits, MountSetattr, OpenTreeNamespace, Ptmx, Root,
+    Seccomp, Subids, TimeNamespace, Userns,
 };
 use super::program::Program;
 use super::running;
@@ -105,7 +105,7 @@ fn nothing(_: &Path) {}
 fn as_it_is(_: &mut HostFacts) {}
 
 /// All of them.
-pub(crate) static RECIPES: [Recipe; 29] = [
+pub(crate) static RECIPES: [Recipe; 32] = [
     Recipe {
         name: "a_plain_box",
         needs: &[Box],
@@ -435,6 +435,57 @@ pub(crate) static RECIPES: [Recipe; 29] = [
         mounts: EachLaunch,
     },
     Recipe {
+        name: "a_box_whose_mounts_begin_with_its_root",
+        needs: &[Root, OpenTreeNamespace],
+        situation: nothing,
+        spec: |spec, program| {
+            root(spec, program, Writes::Through);
+            spec.read_only = Some(origin());
+            let mounts = [
+                Mount::bind("/usr", "/new/bind").read_only(),
+                Mount::bind("/usr", "/new/other"),
+                Mount::file("data", "/new/file").read_only(),
+                Mount::tmpfs("/new/tmpfs"),
+            ];
+            spec.mounts.extend(mounts.map(asked));
+        },
+        facts: |facts| {
+            facts.paths = PathFacts {
+                open_tree_namespace: true,
+                ..paths(4)
+            };
+        },
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_whose_mounts_begin_with_the_lower_layer",
+        needs: &[Root, OpenTreeNamespace],
+        situation: nothing,
+        spec: |spec, program| {
+            let upper = program.parent().expect("a path").to_owned();
+            root(spec, program, Writes::Keep(upper));
+            spec.mounts.push(asked(Mount::bind("/usr", "/new/bind")));
+        },
+        facts: |facts| {
+            facts.paths = PathFacts {
+                open_tree_namespace: true,
+                ..paths(1)
+            };
+        },
+        mounts: EachLaunch,
+    },
+    Recipe {
+        name: "a_box_with_an_overlay_where_open_tree_makes_no_namespaces",
+        needs: &[Root, Seccomp, MountSetattr],
+        situation: |_| have_no_new_namespaces(),
+        spec: |spec, program| {
+            root(spec, program, Writes::Discard);
+            spec.mounts.push(asked(Mount::bind("/usr", "/new/bind")));
+        },
+        facts: |facts| facts.paths = paths(1),
+        mounts: EachLaunch,
+    },
+    Recipe {
         name: "a_box_of_a_template",
         needs: &[Root, MountSetattr],
         situation: nothing,
@@ -707,6 +758,19 @@ fn have_an_old_kernel() {
         spec.mounts.push(asked(Mount::tmpfs("/tmp")));
         let facts = HostFacts::gather(&spec);
         assert!(!facts.paths.openat2 && !facts.paths.mount_setattr);
+    })
+    .join()
+    .expect("the facts have been asked for");
+}
+
+/// Asks for the facts on a thread to which open_tree(2) makes no mount namespaces, as before Linux 7.0.
+fn have_no_new_namespaces() {
+    thread::spawn(|| {
+        filter::refuse_new_namespaces();
+        let mut spec = Spec::new("nothing");
+        root(&mut spec, Path::new("/bin/true"), Writes::Through);
+        let facts = HostFacts::gather(&spec);
+        assert!(!facts.paths.open_tree_namespace);
     })
     .join()
     .expect("the facts have been asked for");
