@@ -13,14 +13,14 @@ impl Command {
     pub fn landlock_path(&mut self, access: Access, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
         let rule = setting!("landlock_path", PathRule { path, access });
-        self.spec.landlock.paths.push(rule);
+        self.spec_mut().landlock.paths.push(rule);
         self
     }
 
     /// Lets the box connect to this TCP port, and to none besides those allowed.
     pub fn landlock_connect(&mut self, port: u16) -> &mut Self {
         let rule = setting!("landlock_connect", port);
-        self.spec.landlock.connect.push(rule);
+        self.spec_mut().landlock.connect.push(rule);
         self
     }
 
@@ -28,25 +28,26 @@ impl Command {
     /// chooses.
     pub fn landlock_bind(&mut self, port: u16) -> &mut Self {
         let rule = setting!("landlock_bind", port);
-        self.spec.landlock.bind.push(rule);
+        self.spec_mut().landlock.bind.push(rule);
         self
     }
 
     /// Chooses whether there is no box where the kernel's Landlock cannot enforce all that is asked of it.
     pub fn landlock_strict(&mut self, strict: bool) -> &mut Self {
-        self.spec.landlock.strict = strict.then_some(Origin::Call("Command::landlock_strict"));
+        self.spec_mut().landlock.strict =
+            strict.then_some(Origin::Call("Command::landlock_strict"));
         self
     }
 
     /// Chooses the filter of system calls.
     pub fn seccomp(&mut self, filter: SeccompFilter) -> &mut Self {
-        self.spec.seccomp.filter = setting!("seccomp", filter);
+        self.spec_mut().seccomp.filter = setting!("seccomp", filter);
         self
     }
 
     /// Chooses whether the kernel logs the calls that the filter refuses.
     pub fn seccomp_log(&mut self, log: bool) -> &mut Self {
-        self.spec.seccomp.log = log.then_some(Origin::Call("Command::seccomp_log"));
+        self.spec_mut().seccomp.log = log.then_some(Origin::Call("Command::seccomp_log"));
         self
     }
 
@@ -54,13 +55,13 @@ impl Command {
     /// [`Child::refused`](crate::Child::refused). Each waits until somebody waits for the box. It is for
     /// writing a profile: such a box is not confined.
     pub fn seccomp_trace(&mut self, trace: bool) -> &mut Self {
-        self.spec.seccomp.trace = trace.then_some(Origin::Call("Command::seccomp_trace"));
+        self.spec_mut().seccomp.trace = trace.then_some(Origin::Call("Command::seccomp_trace"));
         self
     }
 
     /// Filters the calls of a 32-bit architecture as those of the machine, instead of failing them all.
     pub fn seccomp_allow_arch(&mut self, arch: Arch) -> &mut Self {
-        self.spec
+        self.spec_mut()
             .seccomp
             .arches
             .push(setting!("seccomp_allow_arch", arch));
@@ -69,27 +70,33 @@ impl Command {
 
     /// Chooses the session keyring: one of the box's own, which is empty, or the caller's.
     pub fn keyring(&mut self, keyring: Namespace) -> &mut Self {
-        self.spec.keyring = setting!("keyring", keyring);
+        self.spec_mut().keyring = setting!("keyring", keyring);
         self
     }
 
     /// Chooses whether user namespaces can be made inside. That they cannot takes a user namespace of the
     /// box's own.
     pub fn disable_userns(&mut self, disable: bool) -> &mut Self {
-        self.spec.disable_userns = disable.then_some(Origin::Call("Command::disable_userns"));
+        self.spec_mut().disable_userns = disable.then_some(Origin::Call("Command::disable_userns"));
         self
     }
 
     /// Covers a file or directory more in /proc or /sys of a root filesystem.
     pub fn mask(&mut self, path: impl Into<PathBuf>) -> &mut Self {
-        self.spec.masks.mask.push(setting!("mask", path.into()));
+        self.spec_mut()
+            .masks
+            .mask
+            .push(setting!("mask", path.into()));
         self
     }
 
     /// Leaves what is below a path in /proc or /sys of a root filesystem neither covered nor read-only; `/`
     /// is all of it.
     pub fn unmask(&mut self, path: impl Into<PathBuf>) -> &mut Self {
-        self.spec.masks.unmask.push(setting!("unmask", path.into()));
+        self.spec_mut()
+            .masks
+            .unmask
+            .push(setting!("unmask", path.into()));
         self
     }
 }

@@ -21,6 +21,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use launch::Launch;
@@ -30,9 +31,7 @@ pub use template::{Template, TemplateMounts};
 
 use crate::errno;
 use crate::error::Error;
-use crate::spec::{
-    Join, Login, Origin, ParentDeath, Redirect, Rlimit, Selection, Setting, Spec, Tty, User,
-};
+use crate::spec::{Join, Login, Origin, ParentDeath, Rlimit, Selection, Setting, Spec, Tty, User};
 use crate::state::PinnedTemplate;
 use crate::supervise::Child;
 
@@ -55,7 +54,8 @@ use crate::supervise::Child;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Command {
-    spec: Spec,
+    /// Shared with the templates that were made of it, as long as it does not change.
+    spec: Arc<Spec>,
     stdio: [Option<Stdio>; 3],
     template_mounts: TemplateMounts,
     unmount_later: bool,
@@ -70,13 +70,13 @@ impl Command {
 
     /// Adds an argument.
     pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
-        self.spec.exec.args.push(arg.as_ref().to_owned());
+        self.spec_mut().exec.args.push(arg.as_ref().to_owned());
         self
     }
 
     /// Adds arguments.
     pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
-        self.spec
+        self.spec_mut()
             .exec
             .args
             .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
@@ -85,28 +85,31 @@ impl Command {
 
     /// Sets `argv[0]`, which is the program otherwise.
     pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
-        self.spec.exec.arg0 = Some(arg.as_ref().to_owned());
+        self.spec_mut().exec.arg0 = Some(arg.as_ref().to_owned());
         self
     }
 
     /// Sets a variable of the environment.
     pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
         let pair = (name.as_ref().to_owned(), Some(value.as_ref().to_owned()));
-        self.spec.env.changes.push(setting!("env", pair));
+        self.spec_mut().env.changes.push(setting!("env", pair));
         self
     }
 
     /// Leaves out a variable of the environment.
     pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
         let pair: (OsString, Option<OsString>) = (name.as_ref().to_owned(), None);
-        self.spec.env.changes.push(setting!("env_remove", pair));
+        self.spec_mut()
+            .env
+            .changes
+            .push(setting!("env_remove", pair));
         self
     }
 
     /// Leaves out the caller's environment, and forgets what was set before.
     pub fn env_clear(&mut self) -> &mut Self {
-        self.spec.env.clear = Some(Origin::Call("Command::env_clear"));
-        self.spec.env.changes.clear();
+        self.spec_mut().env.clear = Some(Origin::Call("Command::env_clear"));
+        self.spec_mut().env.changes.clear();
         self
     }
 
@@ -129,13 +132,13 @@ impl Command {
     /// # }
     /// ```
     pub fn join(&mut self, join: Join) -> &mut Self {
-        self.spec.join = Some(setting!("join", join));
+        self.spec_mut().join = Some(setting!("join", join));
         self
     }
 
     /// Sets the working directory: an absolute path in the box.
     pub fn current_dir(&mut self, path: impl Into<PathBuf>) -> &mut Self {
-        self.spec.workdir = Some(setting!("current_dir", path.into()));
+        self.spec_mut().workdir = Some(setting!("current_dir", path.into()));
         self
     }
 
@@ -159,97 +162,103 @@ impl Command {
 
     /// Names the box; the name is also its host name unless [`hostname`](Self::hostname) sets another.
     pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
-        self.spec.name = Some(setting!("name", name.into()));
+        self.spec_mut().name = Some(setting!("name", name.into()));
         self
     }
 
     /// Keeps a capability more than the default ones.
     pub fn cap_add(&mut self, capability: Selection) -> &mut Self {
-        self.spec.caps.add.push(setting!("cap_add", capability));
+        self.spec_mut()
+            .caps
+            .add
+            .push(setting!("cap_add", capability));
         self
     }
 
     /// Drops a capability of the default ones.
     pub fn cap_drop(&mut self, capability: Selection) -> &mut Self {
-        self.spec.caps.drop.push(setting!("cap_drop", capability));
+        self.spec_mut()
+            .caps
+            .drop
+            .push(setting!("cap_drop", capability));
         self
     }
 
     /// Runs the program as this user.
     pub fn user(&mut self, user: User) -> &mut Self {
-        self.spec.user = Some(setting!("user", user));
+        self.spec_mut().user = Some(setting!("user", user));
         self
     }
 
     /// Runs the program as the user of this name in the box's own /etc/passwd.
     pub fn login(&mut self, login: Login) -> &mut Self {
-        self.spec.login = Some(setting!("login", login));
+        self.spec_mut().login = Some(setting!("login", login));
         self
     }
 
     /// Sets the file mode creation mask: 0 to 0o777.
     pub fn umask(&mut self, umask: u32) -> &mut Self {
-        self.spec.umask = Some(setting!("umask", umask));
+        self.spec_mut().umask = Some(setting!("umask", umask));
         self
     }
 
     /// Sets a resource limit.
     pub fn rlimit(&mut self, rlimit: Rlimit) -> &mut Self {
-        self.spec.rlimits.push(setting!("rlimit", rlimit));
+        self.spec_mut().rlimits.push(setting!("rlimit", rlimit));
         self
     }
 
     /// Sets what is added to the badness of the program when memory runs out: -1000 to 1000.
     pub fn oom_score_adj(&mut self, adj: i32) -> &mut Self {
-        self.spec.oom_score_adj = Some(setting!("oom_score_adj", adj));
+        self.spec_mut().oom_score_adj = Some(setting!("oom_score_adj", adj));
         self
     }
 
     /// Sets the nice value: -20 to 19.
     pub fn nice(&mut self, nice: i32) -> &mut Self {
-        self.spec.nice = Some(setting!("nice", nice));
+        self.spec_mut().nice = Some(setting!("nice", nice));
         self
     }
 
     /// Passes a descriptor of the caller on under its own number, 3 or higher.
     pub fn pass_fd(&mut self, fd: RawFd) -> &mut Self {
-        self.spec.fds.push(setting!("pass_fd", fd));
+        self.spec_mut().fds.push(setting!("pass_fd", fd));
         self
     }
 
     /// Chooses the terminal.
     pub fn tty(&mut self, tty: Tty) -> &mut Self {
-        self.spec.tty = setting!("tty", tty);
+        self.spec_mut().tty = setting!("tty", tty);
         self
     }
 
     /// Chooses whether execve(2) may still grant privileges.
     pub fn no_new_privs(&mut self, no_new_privs: bool) -> &mut Self {
-        self.spec.no_new_privs = setting!("no_new_privs", no_new_privs);
+        self.spec_mut().no_new_privs = setting!("no_new_privs", no_new_privs);
         self
     }
 
     /// Chooses what becomes of the box when the calling process dies.
     pub fn parent_death(&mut self, parent_death: ParentDeath) -> &mut Self {
-        self.spec.parent_death = setting!("parent_death", parent_death);
+        self.spec_mut().parent_death = setting!("parent_death", parent_death);
         self
     }
 
     /// Puts a small init into the box that forwards signals and reaps orphans.
     pub fn init(&mut self, init: bool) -> &mut Self {
-        self.spec.init = init.then_some(Origin::Call("Command::init"));
+        self.spec_mut().init = init.then_some(Origin::Call("Command::init"));
         self
     }
 
     /// Limits the time that the set-up may take, until the program is executed.
     pub fn start_timeout(&mut self, timeout: Duration) -> &mut Self {
-        self.spec.start_timeout = Some(setting!("start_timeout", timeout));
+        self.spec_mut().start_timeout = Some(setting!("start_timeout", timeout));
         self
     }
 
     /// Chooses whether the time of each step is taken: see [`Child::timings`].
     pub fn timings(&mut self, timings: bool) -> &mut Self {
-        self.spec.timings = timings;
+        self.spec_mut().timings = timings;
         self
     }
 
@@ -291,6 +300,10 @@ impl Command {
         self.prepare_with(&inherit, &inherit, TemplateMounts::Once, Some(pinned))
     }
 
+    fn spec_mut(&mut self) -> &mut Spec {
+        Arc::make_mut(&mut self.spec)
+    }
+
     fn prepare_with(
         &self,
         stdin: &Stdio,
@@ -301,12 +314,12 @@ impl Command {
         let [one, two, three] = &self.stdio;
         let stdio = [(one, stdin), (two, output), (three, output)]
             .map(|(stdio, default)| stdio.as_ref().unwrap_or(default).clone());
-        let mut spec = self.spec.clone();
+        let mut spec = Arc::clone(&self.spec);
         // A Spec may say that whoever launches it supplies a stream; the command does not.
-        spec.stdio = std::array::from_fn(|stream| match stdio[stream].redirect() {
-            Redirect::Inherit => Redirect::Inherit,
-            Redirect::Supplied => Redirect::Supplied,
-        });
+        let redirects = std::array::from_fn(|stream| stdio[stream].redirect());
+        if spec.stdio != redirects {
+            Arc::make_mut(&mut spec).stdio = redirects;
+        }
         let mut template = Template::new(spec, stdio, mounts, pinned)?;
         template.unmount_later = self.unmount_later;
         Ok(template)
@@ -369,6 +382,12 @@ fn waiting(error: &std::io::Error) -> Error {
 
 impl From<Spec> for Command {
     fn from(spec: Spec) -> Self {
+        Arc::new(spec).into()
+    }
+}
+
+impl From<Arc<Spec>> for Command {
+    fn from(spec: Arc<Spec>) -> Self {
         Self {
             spec,
             stdio: [None, None, None],

@@ -13,7 +13,7 @@ impl Command {
             path: path.into(),
             writes: Writes::Through,
         };
-        self.spec.rootfs = Some(setting!("rootfs", rootfs));
+        self.spec_mut().rootfs = Some(setting!("rootfs", rootfs));
         self
     }
 
@@ -24,7 +24,7 @@ impl Command {
             path: path.into(),
             writes: Writes::Discard,
         };
-        self.spec.rootfs = Some(setting!("rootfs_overlay", rootfs));
+        self.spec_mut().rootfs = Some(setting!("rootfs_overlay", rootfs));
         self
     }
 
@@ -33,26 +33,26 @@ impl Command {
     /// at its end. Mounts that are added later lie on top.
     pub fn rootfs_system(&mut self) -> &mut Self {
         let (rootfs, mounts) = system_root(&Origin::Call("Command::rootfs_system"));
-        self.spec.rootfs = Some(rootfs);
-        self.spec.mounts.extend(mounts);
+        self.spec_mut().rootfs = Some(rootfs);
+        self.spec_mut().mounts.extend(mounts);
         self
     }
 
     /// Chooses whether the root filesystem is read-only.
     pub fn read_only(&mut self, read_only: bool) -> &mut Self {
-        self.spec.read_only = read_only.then_some(Origin::Call("Command::read_only"));
+        self.spec_mut().read_only = read_only.then_some(Origin::Call("Command::read_only"));
         self
     }
 
     /// Adds a mount. Mounts are made in the order in which they are added.
     pub fn mount(&mut self, mount: Mount) -> &mut Self {
-        self.spec.mounts.push(setting!("mount", mount));
+        self.spec_mut().mounts.push(setting!("mount", mount));
         self
     }
 
     /// Chooses what the root filesystem has in /dev.
     pub fn dev(&mut self, dev: Dev) -> &mut Self {
-        self.spec.dev = setting!("dev", dev);
+        self.spec_mut().dev = setting!("dev", dev);
         self
     }
 }

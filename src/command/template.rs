@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A compiled command, which can be launched any number of times.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,7 +105,7 @@ impl Launched {
 
 impl Template {
     pub(super) fn new(
-        spec: Spec,
+        mut spec: Arc<Spec>,
         stdio: [Stdio; 3],
         mounts: TemplateMounts,
         pinned: Option<&PinnedTemplate>,
@@ -113,7 +114,9 @@ impl Template {
         if !conflicts.is_empty() {
             return Err(Error::violations(&conflicts));
         }
-        let spec = spec.effective().into_owned();
+        if let Cow::Owned(confined) = spec.effective() {
+            spec = Arc::new(confined);
+        }
         let facts = HostFacts::gather(&spec);
         let kind = Kind {
             mounts_once: mounts == TemplateMounts::Once,
@@ -121,9 +124,9 @@ impl Template {
         };
         let compiled = compiled(&spec, &facts, kind)?;
         let mut template = Self {
-            spec: Arc::new(spec),
+            spec,
             facts: Arc::new(facts),
-            plan: Arc::new(compiled.each),
+            plan: compiled.each.into(),
             kind,
             mounts: None,
             stdio,
@@ -132,7 +135,7 @@ impl Template {
             init: None,
         };
         template.make_init()?;
-        let once = compiled.once.map(Arc::new);
+        let once = compiled.once.map(Arc::from);
         match (pinned, once) {
             (Some(pinned), once) => {
                 let namespace = pinned.mounts_for(once.as_deref())?;
@@ -150,7 +153,7 @@ impl Template {
     }
 
     /// What would make the mounts of its launches if they were made again.
-    pub(crate) fn mounts_plan_again(&self) -> Result<Option<Plan>, Error> {
+    pub(crate) fn mounts_plan_again(&self) -> Result<Option<Box<Plan>>, Error> {
         let facts = HostFacts::gather(&self.spec);
         Ok(compiled(&self.spec, &facts, self.kind)?.once)
     }
@@ -168,7 +171,7 @@ impl Template {
             Err(Failure::Clone(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL))
                 if plan.clone.clone3 =>
             {
-                let once = self.without_clone3(&self.spec)?.once.map(Arc::new);
+                let once = self.without_clone3(&self.spec)?.once.map(Arc::from);
                 let once = once.unwrap_or(plan);
                 let made = make_mounts(&once);
                 (once, made)
@@ -216,7 +219,7 @@ impl Template {
         } else {
             TemplateMounts::EachLaunch
         };
-        *self = Self::new(Spec::clone(&self.spec), self.stdio.clone(), mounts, None)?;
+        *self = Self::new(Arc::clone(&self.spec), self.stdio.clone(), mounts, None)?;
         self.unmount_later = later;
         Ok(())
     }
@@ -271,7 +274,7 @@ impl Template {
             Err(Failure::Clone(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL))
                 if plan.clone.clone3 =>
             {
-                let other = Arc::new(self.without_clone3(&self.shaped(changes))?.each);
+                let other = Arc::from(self.without_clone3(&self.shaped(changes))?.each);
                 let started = launch(&other, supplies);
                 if !matches!(started, Err(Failure::Clone(_))) {
                     refuse_clone3();
@@ -289,10 +292,10 @@ impl Template {
     }
 
     /// The description with the shape of a launch.
-    fn shaped(&self, changes: Option<&Changes>) -> Spec {
-        let mut spec = Spec::clone(&self.spec);
+    fn shaped(&self, changes: Option<&Changes>) -> Arc<Spec> {
+        let mut spec = Arc::clone(&self.spec);
         if let Some(changes) = changes {
-            Shape::of(&self.spec, changes).apply(&mut spec);
+            Shape::of(&self.spec, changes).apply(Arc::make_mut(&mut spec));
         }
         spec
     }
@@ -309,7 +312,7 @@ impl Template {
             return Ok(Arc::clone(&known.plan));
         }
         let spec = self.shaped(Some(changes));
-        let plan = Arc::new(compiled(&spec, &self.facts_for(&spec), self.kind)?.each);
+        let plan = Arc::from(compiled(&spec, &self.facts_for(&spec), self.kind)?.each);
         shapes().push(Shaped {
             shape,
             plan: Arc::clone(&plan),
@@ -371,7 +374,7 @@ impl Template {
             ..self.kind
         };
         let mut standing = Self {
-            plan: Arc::new(compiled(&self.spec, &self.facts, kind)?.each),
+            plan: compiled(&self.spec, &self.facts, kind)?.each.into(),
             kind,
             shapes: Arc::default(),
             ..self.clone()

@@ -57,9 +57,9 @@ use crate::spec::{CapabilitySet, Network, Spec, Violation};
 #[derive(Debug)]
 pub struct TemplatePlans {
     /// What makes the mounts that all launches have in common; `None` if there are none.
-    pub once: Option<Plan>,
+    pub once: Option<Box<Plan>>,
     /// What each launch does.
-    pub each: Plan,
+    pub each: Box<Plan>,
 }
 
 /// Compiles a description. The same input gives the same plan.
@@ -69,7 +69,7 @@ pub struct TemplatePlans {
 /// Everything that is wrong with the description.
 pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
     let spec = settled(spec)?;
-    Ok(compile_kind(&spec, facts, Kind::default())?.each)
+    Ok(*compile_kind(&spec, facts, Kind::default())?.each)
 }
 
 /// The same for a template: mounts that its launches may have in common are made once.
@@ -109,38 +109,41 @@ pub(crate) fn compile_kind(
     let trees = idmap::decide(&draft)?;
     let exec = exec::prepare(&draft);
     let (once, steps, makes) = steps(&draft, &exec);
-    let once = once.map(|steps| Plan {
-        name: draft.name.clone(),
-        clone: namespaces::clone_for_mounts(facts, draft.rootfs_origin()),
-        code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
-        given: Vec::new(),
-        steps,
-        makes: Vec::new(),
-        exec: Exec::none(),
-        cgroups: Cgroups::default(),
-        join: None,
-        caps: CapabilitySet::NONE,
-        user: draft.program_user(),
-        userns: None,
-        network: None,
-        pasta: None,
-        landlock: None,
-        seccomp: None,
-        missed: Vec::new(),
-        terminal: Terminal::None,
-        devpts: None,
-        hands_over: true,
-        parent_death: spec.parent_death.value,
-        maps_without_privilege: false,
-        changes_ids: false,
-        hidden: facts.uid == 0,
-        numbers: fd::Numbers::none(),
-        role: None,
-        time_namespace: false,
-        start_timeout: spec.start_timeout.as_ref().map(|timeout| timeout.value),
-        timings: false,
+    // A plan is large, and stays where it is made.
+    let once = once.map(|steps| {
+        Box::new(Plan {
+            name: draft.name.clone(),
+            clone: namespaces::clone_for_mounts(facts, draft.rootfs_origin()),
+            code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
+            given: Vec::new(),
+            steps,
+            makes: Vec::new(),
+            exec: Exec::none(),
+            cgroups: Cgroups::default(),
+            join: None,
+            caps: CapabilitySet::NONE,
+            user: draft.program_user(),
+            userns: None,
+            network: None,
+            pasta: None,
+            landlock: None,
+            seccomp: None,
+            missed: Vec::new(),
+            terminal: Terminal::None,
+            devpts: None,
+            hands_over: true,
+            parent_death: spec.parent_death.value,
+            maps_without_privilege: false,
+            changes_ids: false,
+            hidden: facts.uid == 0,
+            numbers: fd::Numbers::none(),
+            role: None,
+            time_namespace: false,
+            start_timeout: spec.start_timeout.as_ref().map(|timeout| timeout.value),
+            timings: false,
+        })
     });
-    let each = Plan {
+    let each = Box::new(Plan {
         clone: namespaces::clone_call(&draft),
         code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
         given: steps.iter().flat_map(|step| step.call.given()).collect(),
@@ -182,7 +185,7 @@ pub(crate) fn compile_kind(
         start_timeout: spec.start_timeout.as_ref().map(|timeout| timeout.value),
         timings: spec.timings,
         name: draft.name,
-    };
+    });
     Ok(TemplatePlans { once, each })
 }
 

@@ -160,11 +160,14 @@ tests! {
         assert!(eventually(|| count() > 4));
         state.run(&["pause", "web"]).succeeds().says_nothing_else();
         assert!(state.is("web", "paused"));
-        // What was on its way when it was paused.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        // What was on its way when it was paused arrives; then nothing more.
+        let rests = || {
+            let before = count();
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            count() == before
+        };
+        assert!(eventually(rests));
         let before = count();
-        std::thread::sleep(std::time::Duration::from_millis(400));
-        assert_eq!(count(), before);
         state.run(&["pause", "web"]).succeeds();
         state.run(&["unpause", "web"]).succeeds();
         assert!(state.is("web", "running"));

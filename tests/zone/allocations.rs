@@ -315,7 +315,10 @@ fn every_kind_of_step() {
         let (spec, facts) = recipe.on_paper(facts(0));
         let whole = compile(&spec, &facts).expect("a good description");
         let split = compile_template(&spec, &facts).expect("a good description");
-        for plan in [Some(whole), Some(split.each), split.once].iter().flatten() {
+        for plan in [Some(Box::new(whole)), Some(split.each), split.once]
+            .iter()
+            .flatten()
+        {
             found.extend(plan.steps().map(|step| step.name()));
         }
     }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clonebox::{
@@ -36,7 +37,7 @@ pub(crate) enum Form {
 /// What was asked for.
 #[derive(Debug)]
 pub(crate) struct Options {
-    pub(crate) spec: Spec,
+    pub(crate) spec: Arc<Spec>,
     pub(crate) quiet: bool,
     pub(crate) explain: Option<Form>,
     pub(crate) timeout: Option<Duration>,
@@ -73,7 +74,7 @@ pub(crate) fn options(args: &Typed, command: Vec<OsString>) -> Result<Options, U
     let mut spec = spec(args, command)?;
     spec.timings = timings.is_some();
     Ok(Options {
-        spec,
+        spec: Arc::new(spec),
         quiet,
         explain: explain.map(|form| form.value),
         timeout: timeout.map(|timeout| timeout.value),

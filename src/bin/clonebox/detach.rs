@@ -16,6 +16,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use clonebox::{
     Claim, Command, Origin, ParentDeath, PinnedTemplate, Setting, Spec, Stdio, Supervisor,
@@ -55,7 +56,7 @@ pub(crate) fn parse(word: &str) -> Result<Detach, &'static str> {
 
 /// What a detached box is without the streams of the caller.
 pub(crate) fn template(
-    mut spec: Spec,
+    mut spec: Arc<Spec>,
     how: Detach,
     pinned: Option<&PinnedTemplate>,
 ) -> Result<Template, Failure> {
@@ -67,11 +68,14 @@ pub(crate) fn template(
             );
             return Err(UsageError::new(message).into());
         }
-        (Tty::Auto, _) => spec.tty = Setting::new(Tty::None, Origin::text("--detach")),
+        (Tty::Auto, _) => {
+            Arc::make_mut(&mut spec).tty = Setting::new(Tty::None, Origin::text("--detach"));
+        }
         _ => {}
     }
     if how == Detach::Bare {
-        spec.parent_death = Setting::new(ParentDeath::Survive, Origin::text("--detach=bare"));
+        Arc::make_mut(&mut spec).parent_death =
+            Setting::new(ParentDeath::Survive, Origin::text("--detach=bare"));
     }
     let has_terminal = spec.tty.value == Tty::New;
     let mut command = Command::from(spec);

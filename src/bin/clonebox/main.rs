@@ -46,6 +46,7 @@ mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clonebox::{
     Command, Enforced, Namespace, Outcome, PinnedTemplate, RefusedCall, Supervisor, Template,
@@ -136,7 +137,7 @@ fn run_box(words: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
 }
 
 fn explain(options: &Options, form: convert::Form) -> Result<u8, Failure> {
-    let spec = options.spec.clone();
+    let spec = Arc::clone(&options.spec);
     let template = match options.detach {
         Some(how) => detach::template(spec, how, options.template.as_ref())?,
         None => for_one_launch(spec, options.template.as_ref())?,
@@ -149,7 +150,7 @@ fn explain(options: &Options, form: convert::Form) -> Result<u8, Failure> {
 
 /// One launch makes its mounts itself, unless somebody has made them before.
 fn for_one_launch(
-    spec: clonebox::Spec,
+    spec: Arc<clonebox::Spec>,
     template: Option<&PinnedTemplate>,
 ) -> Result<Template, clonebox::Error> {
     prepare(&mut Command::from(spec), template)
@@ -219,7 +220,7 @@ struct Ended {
 }
 
 fn start(
-    spec: clonebox::Spec,
+    spec: Arc<clonebox::Spec>,
     pinned: Option<&PinnedTemplate>,
     supervisor: &Supervisor,
     timings: Option<Sink>,

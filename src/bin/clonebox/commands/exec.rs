@@ -2,6 +2,7 @@
 //! `clonebox exec`: a program in a box that runs.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use clonebox::{Origin, Setting};
 
@@ -98,7 +99,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
     };
     let join = named::registry()?.find(&name)?.join()?;
     let origin = Origin::text(format!("exec {}", name.escape_default()));
-    options.spec.join = Some(Setting::new(join, origin));
+    Arc::make_mut(&mut options.spec).join = Some(Setting::new(join, origin));
     match options.explain {
         Some(form) => explain(&options, form),
         None => supervise(options),
