@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, Write, stdin, stdout};
 use std::path::Path;
+use std::time::Instant;
 
 use clonebox::{Command, Pool};
 
@@ -86,8 +87,9 @@ fn in_turn(
     let mut worker = Worker::start(load, target.exit())?;
     let other = others.map(|program| Worker::start_program(program, load, target.exit()));
     let mut other = other.transpose()?;
+    let began = Instant::now();
     let mut round = 0;
-    while round < budget.rounds && (worker.spent() < budget.time || round == 0) {
+    while round < budget.rounds && (began.elapsed() < budget.time || round == 0) {
         let order = runs.shuffled(ways.len());
         let names: Vec<&str> = order.into_iter().map(|index| ways[index]).collect();
         let second = runs.shuffled(2)[0] == 0;
