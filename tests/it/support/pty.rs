@@ -8,10 +8,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, Winsize, posix_openpt, ptsname_r, unlockpt};
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcsetattr};
 use nix::unistd::tcgetpgrp;
 
 use super::clonebox::{Clonebox, binary};
@@ -320,7 +321,13 @@ impl Terminal {
 
     /// The terminal's settings.
     pub(crate) fn settings(&self) -> Termios {
-        tcgetattr(&self.pts).expect("a terminal")
+        // musl leaves what the kernel's structure does not have as it was; two of them are to be compared.
+        // SAFETY: numbers, for all of which 0 is a value.
+        let mut settings: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: the descriptor is open, and the call writes a structure, which lives during the call.
+        let got = unsafe { libc::tcgetattr(self.pts.as_raw_fd(), &raw mut settings) };
+        Errno::result(got).expect("a terminal");
+        settings.into()
     }
 
     pub(crate) fn set(&self, settings: &Termios) {
