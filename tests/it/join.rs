@@ -588,18 +588,18 @@ tests! {
         }
     }
 
-    fn a_terminal_is_one_of_the_boxs_own() needs [Box, Execveat, Ptmx] {
+    fn a_terminal_is_one_of_the_boxs_own() needs [Box, Execveat, Ptmx, Limits] {
         for (options, user) in [(&[][..], "0"), (&["--init"], "0")] {
             has_a_terminal_of_its_own(options, &[], user);
         }
     }
 
-    fn a_terminal_is_that_of_the_user_who_joins() needs [Root, Execveat, Ptmx] {
+    fn a_terminal_is_that_of_the_user_who_joins() needs [Root, Execveat, Ptmx, Limits] {
         has_a_terminal_of_its_own(&[], &["-u", "77:78"], "77");
         has_a_terminal_of_its_own(&["-u", "77:78"], &[], "77");
     }
 
-    fn a_terminal_is_one_of_a_box_with_ids_of_its_own() needs [Root, Execveat, Ptmx, Userns, Idmap] {
+    fn a_terminal_is_one_of_a_box_with_ids_of_its_own() needs [Root, Execveat, Ptmx, Userns, Idmap, Limits] {
         for (options, user) in [(&[][..], "0"), (&["-u", "77:78"], "77")] {
             has_a_terminal_of_its_own(&["--userns", "auto"], options, user);
         }
@@ -609,7 +609,7 @@ tests! {
         has_a_terminal_of_its_own(&["--userns", "auto"], &["-u", "77:78"], "77");
     }
 
-    fn what_lies_in_the_place_of_a_devpts_makes_no_terminal() needs [Root, Execveat, Ptmx] {
+    fn what_lies_in_the_place_of_a_devpts_makes_no_terminal() needs [Root, Execveat, Ptmx, Limits] {
         let root = Root::new();
         fs::create_dir_all(root.path().join("dev/pts")).expect("a directory of ours");
         let ptmx = root.path().join("dev/pts/ptmx");
