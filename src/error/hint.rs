@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::host;
 use crate::host::caller::{CAP_SYS_ADMIN, FILTERED, is_filtered, lacks};
+use crate::host::mountinfo;
 use crate::host::root::{has_security_module, is_initramfs};
 use crate::host::subid;
 use crate::launch::in_first_user_namespace;
@@ -101,7 +102,7 @@ pub(super) fn idmap(errno: Errno, path: &Path) -> Option<String> {
     match errno {
         // The mount is new, and the user namespace is: it can be about the filesystem only.
         Errno::EINVAL => {
-            let kind = filesystem(path)?;
+            let kind = mountinfo::filesystem(path)?;
             Some(format!(
                 "this kernel maps no ids of the filesystem {kind}: a directory on another one, or one that \
                  belongs to the box's own ids, needs no mapping"
@@ -128,20 +129,6 @@ pub(super) fn helper(call: &str) -> Option<String> {
     Some(format!(
         "{helper} goes by {path}, which gives the user {user} {given}"
     ))
-}
-
-/// The type of the filesystem that a path is on: proc_pid_mountinfo(5).
-fn filesystem(path: &Path) -> Option<String> {
-    let path = path.canonicalize().ok()?;
-    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mounts = table.lines().filter_map(|line| {
-        let point = line.split(' ').nth(4)?;
-        let kind = line.split_once(" - ")?.1.split(' ').next()?;
-        path.starts_with(point).then_some((point.len(), kind))
-    });
-    // Of several on one place the last lies on top.
-    let (_, kind) = mounts.max_by_key(|(length, _)| *length)?;
-    Some(kind.to_owned())
 }
 
 /// Why a limit cannot be set.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::mountinfo::Table;
 use crate::plan::HostFacts;
 use crate::spec::{CapabilitySet, Spec};
 
@@ -49,11 +50,9 @@ fn status(name: &str) -> Option<String> {
 
 /// The root of this process is not the root of its mount namespace.
 pub(crate) fn is_in_chroot() -> bool {
-    fs::read_to_string("/proc/self/mountinfo").is_ok_and(|table| {
-        !table.is_empty()
-            && !table
-                .lines()
-                .any(|line| line.split(' ').nth(4) == Some("/"))
+    Table::read().is_some_and(|table| {
+        let mut points = table.mounts().map(|mount| mount.point()).peekable();
+        points.peek().is_some() && !points.any(|point| point == Path::new("/"))
     })
 }
 

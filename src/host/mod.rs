@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 pub(crate) mod caller;
+pub(crate) mod mountinfo;
 pub(crate) mod proc;
 pub(crate) mod root;
 pub(crate) mod subid;

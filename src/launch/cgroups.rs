@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Looking where limits can be set: cgroups(7), proc_pid_mountinfo(5), proc_pid_cgroup(5).
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 
 use super::delegation;
-use super::paths::unescape;
+use crate::host::mountinfo::{Mount, Table};
 use crate::plan::{CgroupFacts, Hierarchy, cgroup_controllers, cgroup_parents};
 use crate::spec::Spec;
 
@@ -109,20 +107,16 @@ pub(crate) fn hierarchies() -> Vec<Hierarchy> {
 
 /// The hierarchies in the table of mounts.
 fn mounted(own: &str) -> Vec<Hierarchy> {
-    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let lines = table.split(|&byte| byte == b'\n');
-    lines.filter_map(|line| hierarchy(line, own)).collect()
+    let table = Table::read();
+    let mounts = table.iter().flat_map(Table::mounts);
+    mounts.filter_map(|mount| hierarchy(&mount, own)).collect()
 }
 
-/// The hierarchy that a line of the mount table is about, if it is about one.
-fn hierarchy(line: &[u8], own: &str) -> Option<Hierarchy> {
-    let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
-    let separator = words.iter().position(|word| *word == b"-")?;
-    let mount = unescape(words.get(4)?);
-    let root = unescape(words.get(3)?);
-    let mount = PathBuf::from(OsStr::from_bytes(&mount));
-    let options = std::str::from_utf8(words.get(separator + 3)?).ok()?;
-    let (unified, kind) = match *words.get(separator + 1)? {
+/// The hierarchy that is mounted, if one is.
+fn hierarchy(mounted: &Mount<'_>, own: &str) -> Option<Hierarchy> {
+    let mount = mounted.point();
+    let options = std::str::from_utf8(mounted.options).ok()?;
+    let (unified, kind) = match mounted.kind {
         b"cgroup2" => (true, CGROUP2_SUPER_MAGIC),
         b"cgroup" => (false, CGROUP_SUPER_MAGIC),
         _ => return None,
@@ -151,8 +145,7 @@ fn hierarchy(line: &[u8], own: &str) -> Option<Hierarchy> {
     let (names, own) = own.unwrap_or(("", "/"));
     let own = PathBuf::from(own);
     // What is mounted may be a part of the hierarchy.
-    let root = Path::new(OsStr::from_bytes(&root)).to_owned();
-    let own = own.strip_prefix(&root).unwrap_or(&own).to_owned();
+    let own = own.strip_prefix(mounted.root()).unwrap_or(&own).to_owned();
     Some(Hierarchy {
         unified,
         mount,

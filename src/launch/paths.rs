@@ -20,6 +20,7 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statvfs::statvfs;
 
 use super::own_root;
+use crate::host::mountinfo::Table;
 use crate::plan::{MountFacts, PathFacts, SourceKind};
 use crate::spec::{
     Attributes, Dev, Mount, MountKind, Namespace, Rootfs, Spec, UserNamespace, Writes,
@@ -303,14 +304,11 @@ impl Tree {
             let mut above = point.ancestors();
             !self.own_root && above.any(|above| self.mounts.contains_key(above))
         };
-        let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-        for line in table.split(|&byte| byte == b'\n') {
-            let Some(point) = line.split(|&byte| byte == b' ').nth(4).map(unescape) else {
-                continue;
-            };
-            let point = Path::new(OsStr::from_bytes(&point));
-            if let (Some(rest), false) = (below(point), covered(point)) {
-                all.push((rest, flags(point)));
+        let table = Table::read();
+        for mount in table.iter().flat_map(Table::mounts) {
+            let point = mount.point();
+            if let (Some(rest), false) = (below(&point), covered(&point)) {
+                all.push((rest, flags(&point)));
             }
         }
         if !self.own_root {
@@ -319,31 +317,6 @@ impl Tree {
         }
         all
     }
-}
-
-/// The octal escapes of proc_pid_mountinfo(5).
-pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, more @ ..] = rest {
-        let octal = |digits: &[u8; 3]| {
-            digits.iter().try_fold(0u8, |number, digit| {
-                let digit = digit.checked_sub(b'0').filter(|digit| *digit < 8)?;
-                number.checked_mul(8)?.checked_add(digit)
-            })
-        };
-        match (first, more.first_chunk::<3>().and_then(octal)) {
-            (b'\\', Some(byte)) => {
-                bytes.push(byte);
-                rest = &more[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = more;
-            }
-        }
-    }
-    bytes
 }
 
 /// Whose the root filesystem is, and the directory above it.

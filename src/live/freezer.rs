@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use crate::cgroup::Place;
 use crate::errno;
+use crate::host::mountinfo::Table;
 
 /// How long the kernel may take to freeze all. Our own choice: one that sleeps in a call that cannot be
 /// interrupted may hold it up for ever.
@@ -154,16 +155,13 @@ fn gather(path: &Path, members: &Place) -> Result<(), Errno> {
 
 /// Where the hierarchy of the freezer is mounted, and which part of it.
 fn hierarchy() -> Option<(PathBuf, PathBuf)> {
-    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    table.lines().find_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        let mut after = after.split(' ');
-        let kind = after.next()?;
-        let is_freezer = after.nth(1)?.split(',').any(|option| option == "freezer");
-        let mut before = before.split(' ').skip(3);
-        let (root, target) = (before.next()?, before.next()?);
-        (kind == "cgroup" && is_freezer).then(|| (target.into(), root.into()))
-    })
+    let table = Table::read()?;
+    let mut mounts = table.mounts();
+    let found = mounts.find(|mount| {
+        let mut options = mount.options.split(|&byte| byte == b',');
+        mount.kind == b"cgroup" && options.any(|option| option == b"freezer")
+    });
+    found.map(|mount| (mount.point(), mount.root()))
 }
 
 fn processes(path: &Path) -> Vec<u32> {

@@ -6,7 +6,7 @@
 //! directory is a private mount of itself for as long as there is something in it. Everything is done to
 //! descriptors that have been looked at, by way of /proc/self/fd.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -19,21 +19,15 @@ use nix::unistd::Pid;
 
 use super::directory::Directory;
 use crate::error::Error;
+use crate::host::mountinfo::id_of;
 
 fn path_of(fd: RawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{fd}"))
 }
 
-/// The mount that a descriptor is of: two of one directory may be of different ones.
-fn mount_of(fd: RawFd) -> Option<String> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-    let line = info.lines().find(|line| line.starts_with("mnt_id:"));
-    line.map(str::to_owned)
-}
-
 /// Whether a directory is a mount of its own.
 pub(super) fn is_mount(directory: &Directory, above: &Directory) -> bool {
-    mount_of(directory.as_raw_fd()) != mount_of(above.as_raw_fd())
+    id_of(directory.as_raw_fd()) != id_of(above.as_raw_fd())
 }
 
 /// Makes a directory a mount of itself.
