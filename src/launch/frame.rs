@@ -11,7 +11,6 @@ use clonebox_child::{self as child, CloneArgs, Entry, Shared, Slot};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::pty::Winsize;
-use nix::unistd::fchown;
 
 use super::gate::Gate;
 use super::handover::Handover;
@@ -26,8 +25,8 @@ use super::{spawner, wait};
 use crate::cgroup::Cgroup;
 use crate::pidfd::{self, kill, wait_for};
 use crate::plan::slot::Door;
-use crate::plan::{Devpts, Plan, Role, Terminal, slot};
-use crate::spec::{Join, ParentDeath};
+use crate::plan::{Plan, Role, Terminal, slot};
+use crate::spec::ParentDeath;
 
 /// How long a child that was killed may take to be gone: it may be in a call that no signal ends.
 const UNKILLABLE_AFTER: Duration = Duration::from_secs(1);
@@ -139,7 +138,11 @@ impl Frame {
                 .supply_stream(slot, fd)
                 .map_err(cannot("pass a stream"))?;
         }
-        let ptmx = frame.supply_terminal()?;
+        let first = match &frame.plan.join {
+            Some(join) => Some(First::find(join).map_err(of_the_box)?),
+            None => None,
+        };
+        let ptmx = frame.supply_terminal(first.as_ref())?;
         frame
             .supply_listener()
             .map_err(cannot("make a way for the listener"))?;
@@ -150,7 +153,9 @@ impl Frame {
             .supply_init(supplies.init)
             .map_err(cannot("make the init ready"))?;
         let cgroup = frame.supply_cgroup()?;
-        frame.supply_box()?;
+        if let Some(first) = first {
+            frame.supply_box(first).map_err(of_the_box)?;
+        }
         frame.supply_mounts()?;
         frame.supply_words(supplies.given);
         let ends = Ends { ptmx, init, cgroup };
@@ -194,7 +199,8 @@ impl Frame {
         Ok(())
     }
 
-    fn supply_terminal(&mut self) -> Result<Option<OwnedFd>, Failure> {
+    /// A terminal in the devpts of the box that is joined, whose first process this is, or in the caller's.
+    fn supply_terminal(&mut self, first: Option<&First>) -> Result<Option<OwnedFd>, Failure> {
         let cannot = |errno| Failure::Parent("make a terminal", errno);
         if self.plan.hands_over {
             self.handover = Some(self.door(slot::DOOR).map_err(cannot)?);
@@ -206,10 +212,11 @@ impl Frame {
         if self.plan.terminal != Terminal::New {
             return Ok(None);
         }
-        let there = self.plan.join.as_ref().zip(self.plan.devpts);
-        let Pty { ptmx, pts } = match there {
+        let Pty { ptmx, pts } = match first.zip(self.plan.devpts) {
             None => Pty::open().map_err(cannot)?,
-            Some((join, devpts)) => terminal_in(join, devpts)?,
+            Some((first, devpts)) => first
+                .terminal(devpts)
+                .map_err(|errno| Failure::Parent("make a terminal in the box", errno))?,
         };
         self.supply(slot::PTS, pts).map_err(cannot)?;
         Ok(Some(ptmx))
@@ -296,18 +303,14 @@ impl Frame {
     }
 
     /// The box that is joined: a pidfd of its first process, its root, its cgroups.
-    fn supply_box(&mut self) -> Result<(), Failure> {
+    fn supply_box(&mut self, first: First) -> nix::Result<()> {
         let plan = Arc::clone(&self.plan);
-        let Some(join) = &plan.join else {
-            return Ok(());
-        };
-        let first = First::find(join).map_err(of_the_box)?;
-        let root = first.root().map_err(of_the_box)?;
-        self.supply(slot::BOX, first.pidfd).map_err(of_the_box)?;
-        self.supply(slot::BOX_ROOT, root).map_err(of_the_box)?;
+        let root = first.root()?;
+        self.supply(slot::BOX, first.pidfd)?;
+        self.supply(slot::BOX_ROOT, root)?;
         for (slot, (unified, path)) in slot::CGROUPS.into_iter().zip(&plan.cgroups.there) {
-            let (door, into) = join::cgroup(*unified, path).map_err(of_the_box)?;
-            self.supply(slot, door).map_err(of_the_box)?;
+            let (door, into) = join::cgroup(*unified, path)?;
+            self.supply(slot, door)?;
             if let Some(into) = into {
                 self.into_cgroup = into.as_raw_fd();
                 self.kept.push(into);
@@ -460,17 +463,6 @@ pub(super) fn monotonic_ns() -> u64 {
     now.map_or(0, |now| {
         now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
     })
-}
-
-/// A terminal in the devpts of the box that is joined.
-fn terminal_in(join: &Join, devpts: Devpts) -> Result<Pty, Failure> {
-    let cannot = |errno| Failure::Parent("make a terminal in the box", errno);
-    let first = First::find(join).map_err(of_the_box)?;
-    let pty = first.ptmx().and_then(Pty::of).map_err(cannot)?;
-    if let Some(owner) = devpts.owner {
-        fchown(&pty.pts, Some(owner.into()), None).map_err(cannot)?;
-    }
-    Ok(pty)
 }
 
 fn of_the_box(errno: Errno) -> Failure {

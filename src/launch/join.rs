@@ -12,11 +12,13 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, makedev, stat};
-use nix::sys::statfs::{FsType, fstatfs};
+use nix::sys::statfs::{DEVPTS_SUPER_MAGIC, fstatfs};
+use nix::unistd::fchown;
 
+use super::pty::Pty;
 use crate::errno;
 use crate::pidfd::has_ended;
-use crate::plan::JoinFacts;
+use crate::plan::{Devpts, JoinFacts};
 use crate::spec::{IdMapping, Join, Spec, Tty};
 
 const NAMESPACES: [(&str, i32); 7] = [
@@ -29,8 +31,6 @@ const NAMESPACES: [(&str, i32); 7] = [
     ("cgroup", libc::CLONE_NEWCGROUP),
 ];
 
-/// `linux/magic.h`.
-const DEVPTS_SUPER_MAGIC: FsType = FsType(0x1cd1);
 /// See `Documentation/admin-guide/devices.txt` of the kernel.
 const PTMX: libc::dev_t = makedev(5, 2);
 
@@ -81,13 +81,16 @@ impl First {
         Ok(found)
     }
 
-    /// The end of a new terminal of its devpts that is relayed. What was looked at is opened: what the box puts in its
-    /// place meanwhile is not.
-    pub(super) fn ptmx(&self) -> nix::Result<OwnedFd> {
+    /// A new terminal of its devpts. What was looked at is opened: what the box puts in its place meanwhile is not.
+    pub(super) fn terminal(&self, devpts: Devpts) -> nix::Result<Pty> {
         let found = self.multiplexer()?;
         let path = format!("/proc/self/fd/{}", found.as_raw_fd());
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        open(Path::new(&path), flags, Mode::empty())
+        let pty = Pty::of(open(Path::new(&path), flags, Mode::empty())?)?;
+        if let Some(owner) = devpts.owner {
+            fchown(&pty.pts, Some(owner.into()), None)?;
+        }
+        Ok(pty)
     }
 
     /// Whether its root has another devpts than the caller's.
