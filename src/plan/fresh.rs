@@ -13,7 +13,7 @@ use clonebox_child::Slot;
 
 use super::call::{Call, FlagNames, Value, shown};
 use super::draft::Draft;
-use super::facts::{HostFacts, SourceKind};
+use super::facts::HostFacts;
 use super::path::{self, LOOK_UP, close};
 use super::step::{Steps, slot};
 use super::{idmap, mount, template, tree};
@@ -92,24 +92,22 @@ fn layers(rootfs: &Setting<Rootfs>, steps: &mut Steps) {
 }
 
 fn binds(draft: &Draft<'_>, steps: &mut Steps) {
-    let mounts = draft.spec.mounts.iter().zip(&draft.facts.paths.mounts);
-    for (index, (Setting { value, origin }, facts)) in mounts.enumerate() {
+    for asked in mount::present(draft) {
         let MountKind::Bind {
-            source,
-            recursive,
-            optional,
-        } = &value.kind
+            source, recursive, ..
+        } = &asked.mount.kind
         else {
             continue;
         };
-        if *optional && facts.source == SourceKind::Missing {
-            continue;
-        }
-        let slot = idmap::slot_of(index);
+        let slot = idmap::slot_of(asked.index);
         let tree = tree::clone_of_callers(source, *recursive).save(slot);
-        steps.push(origin, format!("make a mount of {}", shown(source)), tree);
-        if mount::is_plain(draft, value) {
-            private(origin, slot, *recursive, steps);
+        steps.push(
+            asked.origin,
+            format!("make a mount of {}", shown(source)),
+            tree,
+        );
+        if mount::is_plain(draft, asked.mount) {
+            private(asked.origin, slot, *recursive, steps);
         }
     }
 }

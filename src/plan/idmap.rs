@@ -13,11 +13,11 @@ use clonebox_child::{SLOTS, Slot};
 
 use super::call::shown;
 use super::draft::Draft;
-use super::facts::SourceKind;
+use super::mount;
 use super::step::slot;
 use super::userns::Userns;
 use crate::spec::{
-    MountKind, Origin, Propagation, Rootfs, Setting, Spec, Violation, Writes, container_of,
+    MountKind, Origin, Propagation, Rootfs, Setting, Violation, Writes, container_of,
 };
 
 /// A copy of a mount, or of all below it.
@@ -71,7 +71,7 @@ pub(super) fn decide(draft: &Draft<'_>) -> Result<Vec<Tree>, Vec<Violation>> {
         root(draft, userns, rootfs, &mut trees, &mut refuse);
     }
     if draft.mounts_before() {
-        binds(spec, draft, &mut trees);
+        binds(draft, &mut trees);
         if let Some(first) = spec.mounts.get(MOST) {
             refuse(
                 &first.origin,
@@ -157,31 +157,22 @@ fn is_own(path: &Path, userns: &Userns) -> String {
     )
 }
 
-fn binds(spec: &Spec, draft: &Draft<'_>, trees: &mut Vec<Tree>) {
-    for (index, (mount, facts)) in spec
-        .mounts
-        .iter()
-        .zip(&draft.facts.paths.mounts)
-        .enumerate()
-    {
+fn binds(draft: &Draft<'_>, trees: &mut Vec<Tree>) {
+    for asked in mount::present(draft) {
         let MountKind::Bind {
-            source,
-            recursive,
-            optional,
-        } = &mount.value.kind
+            source, recursive, ..
+        } = &asked.mount.kind
         else {
             continue;
         };
-        if *optional && facts.source == SourceKind::Missing {
-            continue;
-        }
+        let attributes = &asked.mount.attributes;
         trees.push(Tree {
-            slot: slot_of(index),
+            slot: slot_of(asked.index),
             path: source.clone(),
             recursive: *recursive,
-            idmap: mount.value.attributes.idmap,
-            slave: mount.value.attributes.propagation == Propagation::Slave,
-            origin: mount.origin.clone(),
+            idmap: attributes.idmap,
+            slave: attributes.propagation == Propagation::Slave,
+            origin: asked.origin.clone(),
         });
     }
 }

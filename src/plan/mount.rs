@@ -44,28 +44,33 @@ pub(super) fn private(draft: &Draft<'_>, steps: &mut Steps) {
 
 /// A mount that was asked for, and what is known of it.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
-    index: usize,
-    origin: &'a Origin,
-    mount: &'a Mount,
+pub(super) struct Asked<'a> {
+    pub(super) index: usize,
+    pub(super) origin: &'a Origin,
+    pub(super) mount: &'a Mount,
     facts: &'a MountFacts,
 }
 
-/// The mounts that were asked for, in that order.
-pub(super) fn asked(draft: &Draft<'_>, steps: &mut Steps) {
+/// The mounts that were asked for, in that order, without those whose source may be missing and is.
+pub(super) fn present<'a>(draft: &Draft<'a>) -> impl Iterator<Item = Asked<'a>> {
     let mounts = draft.spec.mounts.iter().zip(&draft.facts.paths.mounts);
-    for (index, (Setting { value, origin }, facts)) in mounts.enumerate() {
+    let mounts = mounts.enumerate();
+    mounts.filter_map(|(index, (Setting { value, origin }, facts))| {
         let optional = matches!(value.kind, MountKind::Bind { optional: true, .. });
-        if optional && facts.source == SourceKind::Missing {
-            continue;
-        }
         let asked = Asked {
             index,
             origin,
             mount: value,
             facts,
         };
-        match draft.stored(index) {
+        (!optional || facts.source != SourceKind::Missing).then_some(asked)
+    })
+}
+
+/// Makes them.
+pub(super) fn asked(draft: &Draft<'_>, steps: &mut Steps) {
+    for asked in present(draft) {
+        match draft.stored(asked.index) {
             Some(name) => stored(draft, asked, &name, steps),
             None => one(draft, asked, steps),
         }
