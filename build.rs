@@ -50,9 +50,7 @@ fn main() {
 /// Packs the program's relocations: 68 KiB fewer to be read at each start. The libc has to know the format, as the
 /// musl does that comes with rustc. Where another linker than the compiler's may be in use, nothing is asked of it.
 fn relocations() {
-    let (host, target) = (variable("HOST"), variable("TARGET"));
-    let arch = |triple: &str| triple.split('-').next().map(str::to_owned);
-    if target.ends_with("-musl") && arch(&host) == arch(&target) {
+    if variable("CARGO_CFG_TARGET_ENV") == "musl" && !is_for_another_architecture() {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
 }
@@ -96,11 +94,14 @@ fn init() {
 /// The linker that cargo is configured to use, else none (the target's own, `cc`): but that one links for the machine
 /// that it runs on, so that for another architecture it is the linker that comes with rustc.
 fn linker() -> Option<String> {
-    let architecture = |triple: &str| variable(triple).split('-').next().map(str::to_owned);
-    let elsewhere = architecture("HOST") != architecture("TARGET");
     env::var("RUSTC_LINKER")
         .ok()
-        .or_else(|| elsewhere.then(|| "rust-lld".to_owned()))
+        .or_else(|| is_for_another_architecture().then(|| "rust-lld".to_owned()))
+}
+
+fn is_for_another_architecture() -> bool {
+    let architecture = |triple: &str| variable(triple).split('-').next().map(str::to_owned);
+    architecture("HOST") != architecture("TARGET")
 }
 
 /// Whether it is a linker itself (ld, ld.lld, rust-lld, aarch64-linux-gnu-ld) and not a compiler that calls one.

@@ -60,22 +60,20 @@ pub(crate) fn template(
     how: Detach,
     pinned: Option<&PinnedTemplate>,
 ) -> Result<Template, Failure> {
-    match (spec.tty.value, how) {
+    let own = Arc::make_mut(&mut spec);
+    match (own.tty.value, how) {
         (Tty::Inherit, _) | (Tty::New, Detach::Bare) => {
             let message = format!(
                 "{}: a detached box does not have the caller's terminal",
-                spec.tty.origin
+                own.tty.origin
             );
             return Err(UsageError::new(message).into());
         }
-        (Tty::Auto, _) => {
-            Arc::make_mut(&mut spec).tty = Setting::new(Tty::None, Origin::text("--detach"));
-        }
+        (Tty::Auto, _) => own.tty = Setting::new(Tty::None, Origin::text("--detach")),
         _ => {}
     }
     if how == Detach::Bare {
-        Arc::make_mut(&mut spec).parent_death =
-            Setting::new(ParentDeath::Survive, Origin::text("--detach=bare"));
+        own.parent_death = Setting::new(ParentDeath::Survive, Origin::text("--detach=bare"));
     }
     let has_terminal = spec.tty.value == Tty::New;
     let mut command = Command::from(spec);
@@ -200,7 +198,7 @@ fn until_end(options: Options, mut ready: File) -> Result<(Ended, Claim), Failur
     // A caller that has gone away has no use for the name.
     let _ = ready.write_all(format!("{}\n", child.name()).as_bytes());
     drop(ready);
-    footprint::give_up_code();
+    footprint::give_up_file_pages();
     let outcome = supervisor
         // A log on a filesystem that is full has a gap; the box goes on.
         .keep(&mut child, Some(door), |stream, bytes| {

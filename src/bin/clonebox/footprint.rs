@@ -8,7 +8,7 @@ use std::fs;
 ///
 /// Only what is as in the file is given up: a mapping that cannot be written, none of whose pages are this
 /// process's own, as those are that were changed at the start and made read-only then. See madvise(2).
-pub(crate) fn give_up_code() {
+pub(crate) fn give_up_file_pages() {
     let Ok(maps) = fs::read_to_string("/proc/self/smaps") else {
         return;
     };
@@ -77,6 +77,6 @@ mod tests {
         ] {
             assert_eq!(of_the_file(&mapping(other, "0")), [], "{other}");
         }
-        give_up_code();
+        give_up_file_pages();
     }
 }
