@@ -25,6 +25,11 @@ need() {
   command -v "$command" >/dev/null
 }
 
+# need_target TARGET: true if rustc compiles for it, or does after installing it.
+need_target() {
+  rustc --print target-libdir --target "$1" | xargs test -d || rustup target add "$1"
+}
+
 versions() {
   local tool
   uname -srm

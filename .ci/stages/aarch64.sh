@@ -9,18 +9,19 @@ require aarch64-linux-gnu-strip binutils-aarch64-linux-gnu
 require busybox busybox-static
 require cpio
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || skip 'no debian-archive-keyring on this machine'
-rustup target add aarch64-unknown-linux-musl || skip 'the target aarch64-unknown-linux-musl cannot be installed'
+target=aarch64-unknown-linux-musl
+need_target "$target" || skip "the target $target is not here and cannot be installed"
 
 # gcc is for a C file without libc, of a dependency of the benchmarks.
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld \
   CC_aarch64_unknown_linux_musl=aarch64-linux-gnu-gcc CFLAGS_aarch64_unknown_linux_musl=-ffreestanding
-binaries aarch64-unknown-linux-musl
+binaries "$target"
 
 cache=$CI_CACHE/arm64
 FOREIGN=$(tests/vm/fetch-programs bookworm "$cache" arm64) || skip 'no programs for the guest'
 export FOREIGN ARCHITECTURE=arm64
 rootfs=$CI_TMP/aarch64-rootfs
-tests/container/rootfs "$rootfs" "$CI_TMP/bin-aarch64-unknown-linux-musl"
+tests/container/rootfs "$rootfs" "$CI_TMP/bin-$target"
 install -m 755 tests/vm/suite "$rootfs/test"
 
 log=$CI_TMP/aarch64.log status=0

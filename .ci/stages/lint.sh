@@ -5,7 +5,7 @@ check 'cargo clippy' cargo clippy --workspace --all-targets --locked -- -D warni
 # one architecture of two.
 for architecture in x86_64 aarch64; do
   musl=$architecture-unknown-linux-musl
-  if rustc --print target-libdir --target "$musl" | xargs test -d || rustup target add "$musl"; then
+  if need_target "$musl"; then
     check "cargo clippy for $musl" cargo clippy --workspace --locked --lib --bins --target "$musl" -- -D warnings
   else
     skipped "the target $musl is not here and cannot be installed"

@@ -439,22 +439,10 @@ pub(crate) static RECIPES: [Recipe; 32] = [
         needs: &[Root, OpenTreeNamespace],
         situation: nothing,
         spec: |spec, program| {
-            root(spec, program, Writes::Through);
-            spec.read_only = Some(origin());
-            let mounts = [
-                Mount::bind("/usr", "/new/bind").read_only(),
-                Mount::bind("/usr", "/new/other"),
-                Mount::file("data", "/new/file").read_only(),
-                Mount::tmpfs("/new/tmpfs"),
-            ];
-            spec.mounts.extend(mounts.map(asked));
+            some_of_each(spec, program);
+            spec.mounts.push(asked(Mount::bind("/usr", "/new/other")));
         },
-        facts: |facts| {
-            facts.paths = PathFacts {
-                open_tree_namespace: true,
-                ..paths(4)
-            };
-        },
+        facts: |facts| facts.paths = paths_of_linux_7(4),
         mounts: EachLaunch,
     },
     Recipe {
@@ -466,12 +454,7 @@ pub(crate) static RECIPES: [Recipe; 32] = [
             root(spec, program, Writes::Keep(upper));
             spec.mounts.push(asked(Mount::bind("/usr", "/new/bind")));
         },
-        facts: |facts| {
-            facts.paths = PathFacts {
-                open_tree_namespace: true,
-                ..paths(1)
-            };
-        },
+        facts: |facts| facts.paths = paths_of_linux_7(1),
         mounts: EachLaunch,
     },
     Recipe {
@@ -489,16 +472,7 @@ pub(crate) static RECIPES: [Recipe; 32] = [
         name: "a_box_of_a_template",
         needs: &[Root, MountSetattr],
         situation: nothing,
-        spec: |spec, program| {
-            root(spec, program, Writes::Through);
-            spec.read_only = Some(origin());
-            let mounts = [
-                Mount::bind("/usr", "/new/bind").read_only(),
-                Mount::file("data", "/new/file").read_only(),
-                Mount::tmpfs("/new/tmpfs"),
-            ];
-            spec.mounts.extend(mounts.map(asked));
-        },
+        spec: some_of_each,
         facts: |facts| facts.paths = paths(3),
         mounts: Once,
     },
@@ -698,6 +672,18 @@ fn root(spec: &mut Spec, program: &Path, writes: Writes) {
     spec.rootfs = Some(asked(Rootfs { path, writes }));
 }
 
+/// A read-only root filesystem with mounts of three kinds.
+fn some_of_each(spec: &mut Spec, program: &Path) {
+    root(spec, program, Writes::Through);
+    spec.read_only = Some(origin());
+    let mounts = [
+        Mount::bind("/usr", "/new/bind").read_only(),
+        Mount::file("data", "/new/file").read_only(),
+        Mount::tmpfs("/new/tmpfs"),
+    ];
+    spec.mounts.extend(mounts.map(asked));
+}
+
 /// A user namespace in which the caller is root, and alone.
 fn map_the_caller(spec: &mut Spec) {
     let one = |host_id| IdMapping {
@@ -747,6 +733,14 @@ fn paths(mounts: usize) -> PathFacts {
         own_network: true,
         mounts: vec![missing; mounts],
         ..PathFacts::default()
+    }
+}
+
+/// The same where open_tree(2) makes mount namespaces.
+fn paths_of_linux_7(mounts: usize) -> PathFacts {
+    PathFacts {
+        open_tree_namespace: true,
+        ..paths(mounts)
     }
 }
 
