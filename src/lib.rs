@@ -65,7 +65,7 @@ pub use spec::{
 };
 pub use state::{BoxState, Claim, Entry, Log, LogReader, PinnedTemplate, Registry, Templates};
 pub use supervise::{
-    Attached, Child, Notice, Outcome, RefusedCall, StepTiming, Supervisor, Written,
+    Attached, Child, ForbiddenCall, Notice, Outcome, RefusedCall, StepTiming, Supervisor, Written,
 };
 
 /// Whether the examples of this documentation can start a box here.

@@ -18,7 +18,7 @@ use crate::launch::{
 use crate::plan::{HostFacts, Kind, Plan, TemplatePlans, Words, compile_kind};
 use crate::spec::{Setting, Spec};
 use crate::state::PinnedTemplate;
-use crate::supervise::Child;
+use crate::supervise::{Child, KernelLog};
 
 /// What of a box is made once, and shared by the launches of a [`Template`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,11 +80,12 @@ pub(super) struct Launched {
     pub(super) plan: Arc<Plan>,
     pub(super) started: Started,
     pub(super) streams: [Option<OwnedFd>; 3],
+    pub(super) log: Option<KernelLog>,
 }
 
 impl Launched {
     pub(super) fn into_child(self, unmount_later: bool) -> Child {
-        let mut child = Child::new(self.plan, self.started);
+        let mut child = Child::new(self.plan, self.started, self.log);
         if unmount_later {
             child.unmount_later();
         }
@@ -268,6 +269,11 @@ impl Template {
             init: self.init.as_deref().map(AsFd::as_fd),
             given,
         };
+        let log = if plan.may_be_killed_by_filter() {
+            KernelLog::end()
+        } else {
+            None
+        };
         let (plan, started) = match launch(&plan, supplies) {
             // clone3(2) is missing, or older than a flag, or a filter that cannot look into its
             // arguments forbids it: clone(2) then has the last word.
@@ -288,6 +294,7 @@ impl Template {
             plan,
             started,
             streams: ends.map(|ends| ends.parent),
+            log,
         })
     }
 

@@ -89,19 +89,27 @@ impl Filter {
 
     /// Whether it ends a process for some call, by SIGSYS.
     pub(crate) fn kills(&self) -> bool {
-        if self.traced {
-            return false;
-        }
+        self.kills_itself() || self.answers_with(&[clonebox_seccomp::TRAP])
+    }
+
+    /// Whether it does that without asking the process, which the kernel logs.
+    pub(crate) fn kills_itself(&self) -> bool {
+        self.answers_with(&[
+            clonebox_seccomp::KILL_THREAD,
+            clonebox_seccomp::KILL_PROCESS,
+        ])
+    }
+
+    /// Whether some call gets an answer of these actions.
+    fn answers_with(&self, actions: &[u32]) -> bool {
         const RET: u16 = 0x06;
         // A program that returns what it has computed is believed to.
         const RET_A: u16 = 0x16;
-        let deadly = [
-            clonebox_seccomp::KILL_THREAD,
-            clonebox_seccomp::KILL_PROCESS,
-            clonebox_seccomp::TRAP,
-        ];
         let mut code = self.code.iter();
-        code.any(|one| one.code == RET_A || one.code == RET && deadly.contains(&(one.k & ACTION)))
+        let answers = |one: &Instruction| {
+            one.code == RET_A || one.code == RET && actions.contains(&(one.k & ACTION))
+        };
+        !self.traced && code.any(answers)
     }
 }
 

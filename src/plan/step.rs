@@ -375,6 +375,11 @@ impl Plan {
         &self.makes
     }
 
+    /// Whether the filter may kill the process that is launched: with an init the program is another.
+    pub(crate) fn may_be_killed_by_filter(&self) -> bool {
+        self.role != Some(Role::Init) && self.seccomp.as_ref().is_some_and(Filter::kills_itself)
+    }
+
     /// Whether a launch makes cgroups, and the end of the box removes them.
     pub fn has_cgroups(&self) -> bool {
         !self.cgroups.groups.is_empty()

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
+use super::audit::ForbiddenCall;
+use super::kernel_log::KernelLog;
 use super::trace::{RefusedCall, Trace};
 use super::{ending, network, ready};
 use crate::cgroup::{Cgroup, LimitsUsage, Place};
@@ -36,6 +38,9 @@ pub struct Child {
     pidfd: OwnedFd,
     ptmx: Option<OwnedFd>,
     trace: Option<Trace>,
+    /// What says for which call a deadly filter has ended the program.
+    log: Option<KernelLog>,
+    forbidden: Option<ForbiddenCall>,
     init: Option<InitReport>,
     network: Option<OwnedFd>,
     cgroup: Option<Cgroup>,
@@ -57,7 +62,7 @@ pub struct StepTiming {
 }
 
 impl Child {
-    pub(crate) fn new(plan: Arc<Plan>, started: Started) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, started: Started, log: Option<KernelLog>) -> Self {
         let Started {
             pid,
             pidfd,
@@ -74,6 +79,8 @@ impl Child {
             stdout: None,
             stderr: None,
             trace: listener.map(|listener| Trace::new(Arc::clone(&plan), listener)),
+            log,
+            forbidden: None,
             plan,
             pid,
             pidfd,
@@ -238,6 +245,14 @@ impl Child {
         self.trace.as_ref().map(Trace::refused)
     }
 
+    /// The call for which the [filter](crate::Seccomp) has ended the box's program, once it has been waited for.
+    /// `None` also where nobody knows: the wait status does not say it, and the kernel's log can be read by root in the
+    /// initial process namespace only, or by everybody if the sysctl `kernel.dmesg_restrict` is 0; it has nothing where
+    /// an audit daemon runs, or of the program of a box with an init.
+    pub fn forbidden_call(&self) -> Option<ForbiddenCall> {
+        self.forbidden
+    }
+
     /// Answers those whose call a traced filter would refuse.
     pub(super) fn answer(&mut self) {
         self.trace.iter_mut().for_each(Trace::serve);
@@ -276,12 +291,35 @@ impl Child {
 
     fn poll(&mut self, options: i32) -> io::Result<Option<ExitStatus>> {
         if self.end.is_none() {
+            if self.look_at_log(options)?.is_none() {
+                return Ok(None);
+            }
             let Some((status, usage)) = poll_for(&self.pidfd, libc::WEXITED | options)? else {
                 return Ok(None);
             };
             self.set_end(status, usage);
         }
         Ok(self.end.map(|(status, _)| status))
+    }
+
+    /// Waits for the end and leaves the process to be waited for, where its id is still needed to find it in the
+    /// kernel's log. `None` if it has not ended.
+    fn look_at_log(&mut self, options: i32) -> nix::Result<Option<()>> {
+        let Some(mut log) = self.log.take() else {
+            return Ok(Some(()));
+        };
+        match poll_for(&self.pidfd, libc::WEXITED | libc::WNOWAIT | options) {
+            Ok(Some((status, _))) => {
+                if status.raw() & 0x7f == libc::SIGSYS {
+                    self.forbidden = log.forbidden_call(self.pid);
+                }
+                Ok(Some(()))
+            }
+            unfinished => {
+                self.log = Some(log);
+                unfinished.map(|_| None)
+            }
+        }
     }
 
     fn set_end(&mut self, status: WaitStatus, usage: Usage) {

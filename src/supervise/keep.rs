@@ -202,6 +202,7 @@ impl Supervisor {
         let outcome = Outcome {
             status,
             deadly_filter: child.has_deadly_filter(),
+            forbidden_call: child.forbidden_call(),
             timed_out: timed_out && status.signal() == Some(libc::SIGKILL),
             wall,
             usage: child.usage().unwrap_or_default(),

@@ -3,12 +3,14 @@
 //! the box was started.
 
 mod attach;
+mod audit;
 mod child;
 mod door;
 mod ending;
 mod foreground;
 mod guard;
 mod keep;
+mod kernel_log;
 mod network;
 mod outcome;
 mod pump;
@@ -20,8 +22,10 @@ mod terminal;
 mod trace;
 
 pub use attach::Attached;
+pub use audit::ForbiddenCall;
 pub use child::{Child, StepTiming};
 pub use keep::Written;
+pub(crate) use kernel_log::KernelLog;
 pub use outcome::Outcome;
 pub(crate) use outcome::exit_code;
 pub use supervisor::{Notice, Supervisor};

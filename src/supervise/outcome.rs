@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::audit::ForbiddenCall;
 use crate::cgroup::LimitsUsage;
 use crate::pidfd::Usage;
+use crate::spec::Arch;
 
 /// How a box has ended, and what it has used.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,9 @@ pub struct Outcome {
     pub limits: Option<LimitsUsage>,
     /// The box has a seccomp filter that ends whoever makes a call that it forbids.
     pub deadly_filter: bool,
+    /// The call for which that has ended its program, where the kernel's log could be asked: see
+    /// [`Child::forbidden_call`](crate::Child::forbidden_call).
+    pub forbidden_call: Option<ForbiddenCall>,
 }
 
 impl Outcome {
@@ -40,7 +45,8 @@ impl Outcome {
 
     /// The outcome for a program: an object with `exit_code` (as [`exit_code`](Self::exit_code)),
     /// `signal` (a number or null), `timed_out`, `wall_s`, `user_s`, `system_s` (seconds) and
-    /// `max_rss_bytes`; `seccomp_killed`, which is true, if the seccomp filter has ended it; with limits also `limits`, an object with `oom_killed`, `memory_peak_bytes`,
+    /// `max_rss_bytes`; if the seccomp filter has ended it, `seccomp_killed`, which is true, and
+    /// `seccomp_call`, an object with `name`, `arch` and `number`, which is null where nobody knows the call; with limits also `limits`, an object with `oom_killed`, `memory_peak_bytes`,
     /// `cpu_s`, `throttled`, `throttled_s` and `pids_peak`, each null where the kernel has not counted it.
     pub fn to_json(&self) -> Value {
         let mut report = json!({
@@ -54,6 +60,9 @@ impl Outcome {
         });
         if self.is_killed_by_filter() {
             report["seccomp_killed"] = true.into();
+            report["seccomp_call"] = self.forbidden_call.map_or(Value::Null, |call| {
+                json!({ "name": call.name(), "arch": call.arch.map(Arch::name), "number": call.number })
+            });
         }
         if let Some(limits) = self.limits {
             report["limits"] = json!({
@@ -68,8 +77,8 @@ impl Outcome {
         report
     }
 
-    /// Whether its program was ended by SIGSYS, in a box whose seccomp filter does that. Which call it was, only
-    /// the program itself is told.
+    /// Whether its program was ended by SIGSYS, in a box whose seccomp filter does that. Which call it was,
+    /// [`forbidden_call`](Self::forbidden_call) has.
     pub fn is_killed_by_filter(&self) -> bool {
         self.deadly_filter && self.status.signal() == Some(libc::SIGSYS)
     }
@@ -103,6 +112,7 @@ mod tests {
             usage: Usage::default(),
             limits: None,
             deadly_filter: false,
+            forbidden_call: None,
         }
         .exit_code()
     }

@@ -142,6 +142,7 @@ impl Supervisor {
             usage: child.usage().unwrap_or_default(),
             limits: child.limits_usage(),
             deadly_filter: child.has_deadly_filter(),
+            forbidden_call: child.forbidden_call(),
         })
     }
 }

@@ -82,11 +82,23 @@ pub(crate) fn out_of_memory(outcome: &Outcome) {
 
 /// Why a box has ended that made a forbidden call.
 pub(crate) fn killed_by_filter(outcome: &Outcome) {
-    if outcome.is_killed_by_filter() {
+    if !outcome.is_killed_by_filter() {
+        return;
+    }
+    let Some(call) = outcome.forbidden_call else {
         say(
             "killed by SIGSYS: a system call that the seccomp filter forbids (--seccomp-trace tells which)",
         );
-    }
+        return;
+    };
+    let name = call
+        .name()
+        .map_or(String::new(), |name| format!("{name}, "));
+    let arch = call.arch.map_or("an unknown architecture", Arch::name);
+    say(&format!(
+        "killed by SIGSYS: the seccomp filter forbids {name}system call {} of {arch}",
+        call.number
+    ));
 }
 
 /// What a traced filter would have refused.

@@ -9,6 +9,7 @@ pub(crate) mod files;
 mod filtered;
 pub(crate) mod harness;
 mod inside;
+pub(crate) mod kernel_log;
 pub(crate) mod need;
 pub(crate) mod probe;
 pub(crate) mod processes;

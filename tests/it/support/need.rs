@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::Failed;
 
-use super::binary;
+use super::{binary, kernel_log};
 
 /// Something that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,8 @@ pub(crate) enum Need {
     OpenTreeNamespace,
     /// The ids of the caller's processes are above those of a box's own.
     Pids,
+    /// The kernel's log can be read and tells of processes that filters kill, by the ids that this process sees.
+    KernelLog,
     /// None is in force: what one of a container's answers, a box's own cannot.
     Unfiltered,
     /// The system's python3 with the bindings of libseccomp.
@@ -90,7 +92,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 34] = [
+const ALL: [(Need, &str); 35] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -100,6 +102,7 @@ const ALL: [(Need, &str); 34] = [
     (Need::Ptmx, "ptmx"),
     (Need::Seccomp, "seccomp"),
     (Need::Pids, "pids"),
+    (Need::KernelLog, "kernel-log"),
     (Need::Unfiltered, "unfiltered"),
     (Need::MountSetattr, "mount_setattr"),
     (Need::OpenTreeNamespace, "open_tree_namespace"),
@@ -190,6 +193,7 @@ impl Need {
                 nix::pty::openpty(None, None).is_ok(),
                 "no pseudoterminal can be opened",
             ),
+            Self::KernelLog => kernel_log::is_readable(),
             Self::Seccomp => {
                 let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail")
                     .unwrap_or_default();

@@ -3,6 +3,9 @@
 #[path = "../../it/support/need.rs"]
 pub(crate) mod need;
 
+#[path = "../../it/support/kernel_log.rs"]
+mod kernel_log;
+
 pub(crate) mod filter;
 pub(crate) mod harness;
 pub(crate) mod process;

@@ -306,7 +306,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--seccomp",
         "FILE",
-        "Chooses the filter of system calls: default, the one that boxes with a user namespace or a root filesystem have anyway; off, none; or a file, which is a BPF program if its name ends with .bpf, and otherwise a profile in JSON as of OCI or docker. See seccomp(2).",
+        "Chooses the filter of system calls: default, the one that boxes with a user namespace or a root filesystem have anyway; off, none; or a file, which is a BPF program if its name ends with .bpf, and otherwise a profile in JSON as of OCI or docker. Which call a program was killed for, is told where the kernel's log can be read. See seccomp(2).",
     ),
     text(
         "--seccomp-log",
