@@ -159,6 +159,19 @@ fn the_default_filter_is_short() {
     }
 }
 
+#[test]
+fn the_documented_lengths_are_those_of_the_filters() {
+    let document = include_str!("../docs/seccomp.md");
+    for (name, arches) in [
+        ("the default profile", &[Arch::X86_64][..]),
+        ("the same, with 32-bit programs", &[Arch::X86_64, Arch::X86]),
+    ] {
+        let program = compile(&default_policies(arches), FOREIGN).expect("it is short");
+        let row = format!("| {name} | {} |", program.code.len());
+        assert!(document.contains(&row), "{row}");
+    }
+}
+
 /// How many instructions a call takes.
 fn steps(code: &[clonebox_seccomp::Instruction], data: &Data) -> usize {
     // The shortest beginning that answers has all instructions up to the return; its length is no measure of
