@@ -9,7 +9,8 @@
 //! /proc/self becomes root's. So the attribute is read before and restored after such launches.
 //!
 //! Meanwhile no box of an ordinary user gets its maps: neither the child nor newuidmap(1) may write to files
-//! of root's. So launches of the one kind wait for those of the other.
+//! of root's. So launches of the one kind wait for those of the other. A user who joins a box with clocks of its own
+//! needs both, one after the other: he is alone.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,15 +22,15 @@ use crate::plan::Plan;
 struct Launches {
     /// How many launches that change it are under way.
     changing: usize,
-    /// How many in which somebody without privileges writes maps.
-    mapping: usize,
+    /// How many in which somebody without privileges writes maps or clocks.
+    writing: usize,
     /// What the attribute was before the first of those that change it.
     before: bool,
 }
 
 static LAUNCHES: Mutex<Launches> = Mutex::new(Launches {
     changing: 0,
-    mapping: 0,
+    writing: 0,
     before: true,
 });
 static FEWER: Condvar = Condvar::new();
@@ -43,21 +44,21 @@ fn launches() -> MutexGuard<'static, Launches> {
 #[derive(Debug)]
 pub(super) struct Dumpable {
     changes: bool,
-    maps: bool,
+    writes: bool,
 }
 
 impl Dumpable {
     /// Waits until no launch is in the way; nothing if one is, still at the deadline.
     pub(super) fn keep(plan: &Plan, deadline: Option<Instant>) -> Option<Self> {
         let this = Self {
-            changes: plan.changes_ids || plan.hidden,
-            maps: plan.maps_without_privilege,
+            changes: plan.changes_dumpable || plan.hidden,
+            writes: plan.writes_without_privilege,
         };
-        if !this.changes && !this.maps {
+        if !this.changes && !this.writes {
             return Some(this);
         }
         let mut launches = launches();
-        while (this.changes && launches.mapping > 0) || (this.maps && launches.changing > 0) {
+        while (this.changes && launches.writing > 0) || (this.writes && launches.changing > 0) {
             let left = deadline.map_or(Duration::from_secs(3600), |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
@@ -71,7 +72,7 @@ impl Dumpable {
             launches.before = prctl::get_dumpable().unwrap_or(true);
         }
         launches.changing += usize::from(this.changes);
-        launches.mapping += usize::from(this.maps);
+        launches.writing += usize::from(this.writes);
         if plan.hidden {
             // With this value it does not fail.
             let _ = prctl::set_dumpable(false);
@@ -82,12 +83,12 @@ impl Dumpable {
 
 impl Drop for Dumpable {
     fn drop(&mut self) {
-        if !self.changes && !self.maps {
+        if !self.changes && !self.writes {
             return;
         }
         let mut launches = launches();
         launches.changing -= usize::from(self.changes);
-        launches.mapping -= usize::from(self.maps);
+        launches.writing -= usize::from(self.writes);
         if self.changes && launches.changing == 0 {
             // PR_SET_DUMPABLE with a value that it has had before does not fail.
             let _ = prctl::set_dumpable(launches.before);

@@ -133,8 +133,8 @@ pub(crate) fn compile_kind(
             devpts: None,
             hands_over: true,
             parent_death: spec.parent_death.value,
-            maps_without_privilege: false,
-            changes_ids: false,
+            writes_without_privilege: false,
+            changes_dumpable: false,
             hidden: facts.uid == 0,
             numbers: fd::Numbers::none(),
             role: None,
@@ -176,9 +176,12 @@ pub(crate) fn compile_kind(
         devpts: join::devpts(&draft),
         hands_over: draft.terminal_inside(),
         parent_death: spec.parent_death.value,
-        maps_without_privilege: userns::without_privilege(&draft),
-        changes_ids: draft.change().is_some() || userns::becomes(&draft),
-        hidden: facts.uid == 0 || spec.join.is_some(),
+        writes_without_privilege: userns::without_privilege(&draft)
+            || time::is_users_who_joins(&draft),
+        changes_dumpable: draft.change().is_some()
+            || userns::becomes(&draft)
+            || time::is_users_who_joins(&draft),
+        hidden: facts.uid == 0 || spec.join.is_some() && !time::is_users_who_joins(&draft),
         numbers: draft.numbers,
         role: draft.role(),
         time_namespace: spec.namespaces.time.is_some(),

@@ -17,7 +17,17 @@ pub(super) fn write(
     steps: &mut Steps,
 ) {
     let action = action.into();
-    let length = Value::Int(text.len() as i64);
+    open(origin, action.clone(), path, steps);
+    write_opened(origin, action, text, steps);
+}
+
+/// Opens `path`.
+pub(super) fn open(
+    origin: &Origin,
+    action: impl Into<Cow<'static, str>>,
+    path: &'static std::ffi::CStr,
+    steps: &mut Steps,
+) {
     let open = Call::new(
         "openat",
         libc::SYS_openat,
@@ -27,13 +37,24 @@ pub(super) fn write(
             Value::Open(libc::O_WRONLY | libc::O_CLOEXEC),
         ],
     );
+    steps.push(origin, action, open.save(slot::OPENED));
+}
+
+/// Writes `text` in one call to what has been opened, and closes it.
+pub(super) fn write_opened(
+    origin: &Origin,
+    action: impl Into<Cow<'static, str>>,
+    text: String,
+    steps: &mut Steps,
+) {
+    let action = action.into();
+    let length = Value::Int(text.len() as i64);
     let text = Value::Text(c_string(text.into_bytes()));
     let write = Call::new(
         "write",
         libc::SYS_write,
         [Value::Slot(slot::OPENED), text, length],
     );
-    steps.push(origin, action.clone(), open.save(slot::OPENED));
     steps.push(origin, action.clone(), write);
     steps.push(
         origin,

@@ -11,6 +11,7 @@ use super::call::{Call, FlagNames, Value};
 use super::draft::Draft;
 use super::facts::{HostFacts, JoinFacts};
 use super::step::{Devpts, Role, Steps, Terminal, slot};
+use super::time;
 use super::userns::{Maps, Userns, Writer};
 use crate::spec::{Join, Setting, Spec, User, Violation, container_of, host_of};
 
@@ -53,11 +54,6 @@ pub(super) fn check(spec: &Spec, facts: &HostFacts) -> Result<(), Vec<Violation>
     match &facts.join {
         None => refuse("nobody has looked at the box".to_owned()),
         Some(Err(reason)) => refuse(reason.clone()),
-        // /proc/self/timens_offsets is root's while the launcher's memory is not dumpable.
-        Some(Ok(_)) if spec.namespaces.time.is_some() && facts.uid != 0 => refuse(
-            "the box has clocks of its own (--time-offset), which only root can give to a program that joins it"
-                .to_owned(),
-        ),
         Some(Ok(_)) => Ok(()),
     }
 }
@@ -118,6 +114,7 @@ pub(super) fn enter(draft: &Draft<'_>, steps: &mut Steps) {
     let Some(join) = &draft.spec.join else { return };
     let origin = &join.origin;
     let namespaces = facts(draft.facts).map_or(0, |facts| facts.namespaces);
+    time::before_joining(draft, steps);
     if namespaces != 0 {
         let args = [
             Value::Slot(slot::BOX),
@@ -127,6 +124,7 @@ pub(super) fn enter(draft: &Draft<'_>, steps: &mut Steps) {
         let action = format!("join the namespaces of the box {}", join.value.name);
         steps.push(origin, action, call);
     }
+    time::after_joining(draft, steps);
     let root = Call::new("fchdir", libc::SYS_fchdir, [Value::Slot(slot::BOX_ROOT)]);
     let chroot = Call::new("chroot", libc::SYS_chroot, [Value::Static(c".")]);
     steps.push(origin, "enter the root of the box", root);

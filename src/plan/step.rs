@@ -337,11 +337,12 @@ pub struct Plan {
     /// own, or, if that is all that the plan is for, its mount namespace.
     pub(crate) hands_over: bool,
     pub(crate) parent_death: ParentDeath,
-    /// A step changes ids, which makes the shared memory undumpable: the launch restores that.
-    pub(crate) changes_ids: bool,
-    /// Somebody writes maps who has no privilege, for which the memory must be dumpable.
-    pub(crate) maps_without_privilege: bool,
-    /// The caller is root, or a box is joined: nobody may reach the shared memory by way of the child, which has less capabilities.
+    /// A step makes the shared memory undumpable, as a change of ids does: the launch restores that.
+    pub(crate) changes_dumpable: bool,
+    /// Somebody opens files of /proc to write maps or clocks who has no privilege, for which the memory must be
+    /// dumpable.
+    pub(crate) writes_without_privilege: bool,
+    /// The caller is root, or a box is joined without a step that sees to it: nobody may reach the shared memory by way of the child, which has less capabilities.
     pub(crate) hidden: bool,
     pub(crate) numbers: Numbers,
     /// The program of ours that the child executes.

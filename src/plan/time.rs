@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A time namespace. See time_namespaces(7).
 
+use std::ffi::CStr;
+
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::file;
 use super::step::Steps;
+use crate::spec::{Origin, TimeOffset};
 
 const UNSHARE_FLAGS: &[(&str, u64)] = &[("CLONE_NEWTIME", libc::CLONE_NEWTIME as u64)];
+const FILE: &CStr = c"/proc/self/timens_offsets";
+const ACTION: &str = "set the clocks' offsets";
 
 /// A new time namespace and its offsets. The namespace is entered at execve(2), because a process
 /// that shares memory cannot change its clocks: they are mapped into it.
@@ -14,22 +19,58 @@ pub(super) fn offsets(draft: &Draft<'_>, steps: &mut Steps) {
     let Some(setting) = &draft.spec.namespaces.time else {
         return;
     };
-    let unshare = Call::new(
-        "unshare",
-        libc::SYS_unshare,
-        [Value::Flags(UNSHARE_FLAGS, libc::CLONE_NEWTIME as u64)],
-    );
-    steps.push(&setting.origin, "make a time namespace", unshare);
-    let offset = setting.value;
-    let text = format!(
+    if is_users_who_joins(draft) {
+        return;
+    }
+    unshare(&setting.origin, steps);
+    file::write(&setting.origin, ACTION, FILE, text(setting.value), steps);
+}
+
+/// Whether an ordinary user joins a box with clocks of its own. He may make a namespace like its only in
+/// the user namespace of the box, and before he is there the memory has to be undumpable, whereby the file of the
+/// offsets becomes root's. So he opens that before. The kernel asks whether whoever has opened it may set clocks: he
+/// may, because the user namespace is his.
+pub(super) fn is_users_who_joins(draft: &Draft<'_>) -> bool {
+    let spec = draft.spec;
+    spec.join.is_some() && spec.namespaces.time.is_some() && draft.facts.uid != 0
+}
+
+/// What such a user does before he joins the namespaces: nothing but that *may* come between.
+pub(super) fn before_joining(draft: &Draft<'_>, steps: &mut Steps) {
+    let Some(setting) = &draft.spec.namespaces.time else {
+        return;
+    };
+    if !is_users_who_joins(draft) {
+        return;
+    }
+    file::open(&setting.origin, ACTION, FILE, steps);
+    // PR_SET_DUMPABLE(2const). The launch restores it: `launch/dumpable.rs`.
+    let name = Value::Name("PR_SET_DUMPABLE", libc::PR_SET_DUMPABLE as usize);
+    let hide = Call::new("prctl", libc::SYS_prctl, [name, Value::Int(0)]);
+    steps.push(&setting.origin, "keep the box out of the memory", hide);
+}
+
+/// What he does when he is there.
+pub(super) fn after_joining(draft: &Draft<'_>, steps: &mut Steps) {
+    let Some(setting) = &draft.spec.namespaces.time else {
+        return;
+    };
+    if !is_users_who_joins(draft) {
+        return;
+    }
+    unshare(&setting.origin, steps);
+    file::write_opened(&setting.origin, ACTION, text(setting.value), steps);
+}
+
+fn unshare(origin: &Origin, steps: &mut Steps) {
+    let flags = Value::Flags(UNSHARE_FLAGS, libc::CLONE_NEWTIME as u64);
+    let unshare = Call::new("unshare", libc::SYS_unshare, [flags]);
+    steps.push(origin, "make a time namespace", unshare);
+}
+
+fn text(offset: TimeOffset) -> String {
+    format!(
         "monotonic {} 0\nboottime {} 0\n",
         offset.monotonic_s, offset.boottime_s
-    );
-    file::write(
-        &setting.origin,
-        "set the clocks' offsets",
-        c"/proc/self/timens_offsets",
-        text,
-        steps,
-    );
+    )
 }

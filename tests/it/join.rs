@@ -16,7 +16,7 @@ use crate::support::pty::{Change, Terminal};
 use crate::support::rootfs::Root;
 use crate::support::state::State;
 use crate::support::status::Status;
-use crate::support::user::Place;
+use crate::support::user::{Place, USER};
 use crate::support::{Clonebox, probe, tests};
 
 /// Runs a probe in the box `web`.
@@ -125,6 +125,30 @@ fn has_a_terminal_of_its_own(options: &[&str], of_exec: &[&str], user: &str) {
     assert_eq!(terminal.end(), Change::Exited(0));
     assert!(eventually(nothing_left));
     state.run(&["rm", "-f", "web"]).succeeds();
+}
+
+/// The boxes of an ordinary user, in a directory of his.
+struct Boxes(tempfile::TempDir);
+
+impl Boxes {
+    fn new() -> Self {
+        let directory = crate::support::files::directory();
+        let id: u32 = USER.parse().expect("a number");
+        nix::unistd::chown(directory.path(), Some(id.into()), Some(id.into())).expect("root");
+        Self(directory)
+    }
+
+    /// A run of the command by him.
+    fn run(&self, place: &Place, words: &[&str]) -> Ran {
+        let boxes = self.0.path().join("boxes");
+        let script = format!(
+            "export {}={}; exec \"$@\"",
+            State::VARIABLE,
+            boxes.display()
+        );
+        let shell = ["/bin/sh", "-c", &script, "sh", place.command()];
+        place.program_of_user(&[&shell, words].concat())
+    }
 }
 
 /// Starts a box with a root filesystem, as this user, and looks who and where what joins it is.
@@ -455,15 +479,8 @@ tests! {
     }
 
     fn an_ordinary_user_joins_his_boxes_and_nobody_elses() needs [Root, Execveat, Userns] {
-        let place = Place::new();
-        let directory = crate::support::files::directory();
-        nix::unistd::chown(directory.path(), Some(1234.into()), Some(1234.into())).expect("root");
-        let boxes = directory.path().join("boxes");
-        let script = format!("export {}={}; exec \"$@\"", State::VARIABLE, boxes.display());
-        let of_user = |words: &[&str]| {
-            let shell = ["/bin/sh", "-c", &script, "sh", place.command()];
-            place.program_of_user(&[&shell, words].concat())
-        };
+        let (place, boxes) = (Place::new(), Boxes::new());
+        let of_user = |words: &[&str]| boxes.run(&place, words);
         of_user(&["-d", "--name", "web", "--", place.program(), "__probe", "stay"]).succeeds();
         let exec = ["exec", "web", "--", place.program(), "__probe"];
         let status = of_user(&[&exec[..], &["cat", "/proc/self/status"]].concat()).succeeds().stdout();
@@ -471,6 +488,22 @@ tests! {
         assert_eq!(status.words("Uid"), ["0"; 4]);
         assert_eq!(status.words("NoNewPrivs"), ["1"]);
         of_user(&[&exec[..], &["exit", "9"]].concat()).exits_with(9);
+        of_user(&["rm", "-f", "web"]).succeeds();
+    }
+
+    fn an_ordinary_user_has_the_clocks_of_his_box() needs [Root, Execveat, Userns, TimeNamespace] {
+        let (place, boxes) = (Place::new(), Boxes::new());
+        let of_user = |words: &[&str]| boxes.run(&place, words);
+        let stay = ["--", place.program(), "__probe", "stay"];
+        let start = ["-d", "--name", "web", "--time-offset", "monotonic=86400,boottime=-1"];
+        of_user(&[&start[..], &stay].concat()).succeeds();
+        let offsets = ["--", place.program(), "__probe", "cat", "/proc/self/timens_offsets"];
+        let said = of_user(&[&["exec", "web"][..], &offsets].concat()).succeeds().stdout();
+        let said: Vec<&str> = said.split_whitespace().collect();
+        assert_eq!(said, ["monotonic", "86400", "0", "boottime", "-1", "0"]);
+        let plan = of_user(&[&["exec", "--explain", "web"][..], &offsets].concat()).succeeds().stdout();
+        let [opens, hides, joins] = ["timens_offsets", "PR_SET_DUMPABLE", "setns("].map(|call| plan.find(call));
+        assert!(opens < hides && hides < joins, "{plan}");
         of_user(&["rm", "-f", "web"]).succeeds();
     }
 
@@ -655,7 +688,7 @@ tests! {
         assert_eq!(report["exit_code"], 4);
     }
 
-    fn clocks_are_those_of_the_box() needs [Root, Execveat, TimeNamespace] {
+    fn clocks_are_those_of_the_box() needs [Box, Execveat, TimeNamespace] {
         let state = State::new();
         let _web = state.start("web", &["--time-offset", "86400"]);
         let offsets = |pid: u64| fs::read_to_string(format!("/proc/{pid}/timens_offsets")).expect("a process");

@@ -49,6 +49,47 @@ fn joiner(state: &State) -> Command {
     command
 }
 
+#[track_caller]
+fn the_child_of_a_user_is_not_traced(options: &[&str]) {
+    let (place, directory) = (Place::new(), files::directory());
+    let id: u32 = USER.parse().expect("a number");
+    nix::unistd::chown(directory.path(), Some(id.into()), Some(id.into())).expect("root");
+    let boxes = directory.path().join("boxes");
+    let script = format!(
+        "export {}={}; exec \"$@\"",
+        State::VARIABLE,
+        boxes.display()
+    );
+    let shell = ["/bin/sh", "-c", &script, "sh", place.command()];
+    let program = ["web", "--", place.program(), "__probe"];
+    let of_user = |words: &[&str]| place.program_of_user(&[&shell, words].concat());
+    let start = ["-d", "--name", "web", "--pid", "host"];
+    let stay = ["--", place.program(), "__probe", "stay"];
+    of_user(&[&start[..], options, &stay].concat()).succeeds();
+    let mut command = Command::new(place.program());
+    command
+        .args(["__probe", "as-user", USER, "--"])
+        .args(shell)
+        .arg("exec")
+        .args(program)
+        .args(["exit", "0"]);
+    command.current_dir("/");
+    let mut held = hold_at(libc::PR_SET_NO_NEW_PRIVS, command);
+    let caller = held.caller.to_string();
+    let ran = of_user(
+        &[
+            &["exec"][..],
+            &program,
+            &["trace", &caller, place.program()],
+        ]
+        .concat(),
+    );
+    held.child.kill().expect("it is ours");
+    held.child.wait().expect("its end");
+    of_user(&["rm", "-f", "web"]).succeeds();
+    ran.succeeds().prints("EPERM\nEACCES\n");
+}
+
 tests! {
     fn whoever_joins_with_his_own_memory_loses_it() needs [Root, Execveat, Userns, Idmap, Pids] {
         for options in [&[][..], &["--userns", "auto"]] {
@@ -119,25 +160,12 @@ tests! {
 
     /// It has the ids and capabilities of the box's program already, and the launcher's memory still.
     fn the_child_of_a_user_that_joins_is_not_traced_by_the_box() needs [Root, Execveat, Userns, Seccomp] {
-        let (place, directory) = (Place::new(), files::directory());
-        let id: u32 = USER.parse().expect("a number");
-        nix::unistd::chown(directory.path(), Some(id.into()), Some(id.into())).expect("root");
-        let boxes = directory.path().join("boxes");
-        let script = format!("export {}={}; exec \"$@\"", State::VARIABLE, boxes.display());
-        let shell = ["/bin/sh", "-c", &script, "sh", place.command()];
-        let program = ["web", "--", place.program(), "__probe"];
-        let of_user = |words: &[&str]| place.program_of_user(&[&shell, words].concat());
-        of_user(&["-d", "--name", "web", "--pid", "host", "--", place.program(), "__probe", "stay"]).succeeds();
-        let mut command = Command::new(place.program());
-        command.args(["__probe", "as-user", USER, "--"]).args(shell).arg("exec").args(program).args(["exit", "0"]);
-        command.current_dir("/");
-        let mut held = hold_at(libc::PR_SET_NO_NEW_PRIVS, command);
-        let caller = held.caller.to_string();
-        let ran = of_user(&[&["exec"][..], &program, &["trace", &caller, place.program()]].concat());
-        held.child.kill().expect("it is ours");
-        held.child.wait().expect("its end");
-        of_user(&["rm", "-f", "web"]).succeeds();
-        ran.succeeds().prints("EPERM\nEACCES\n");
+        the_child_of_a_user_is_not_traced(&[]);
+    }
+
+    /// Its memory is closed by a step, not by the launcher.
+    fn nor_is_one_that_gets_the_clocks_of_the_box() needs [Root, Execveat, Userns, Seccomp, TimeNamespace] {
+        the_child_of_a_user_is_not_traced(&["--time-offset", "5"]);
     }
 
     /// In a box with the process ids of the host the child itself is seen, before it has executed anything.
