@@ -17,9 +17,18 @@ pub(crate) fn timeout(until: Option<Instant>) -> PollTimeout {
 
 /// Waits until there is something to read, an end too; until a time at most. Whether there is.
 pub(crate) fn readable(fd: &impl AsFd, until: Option<Instant>) -> bool {
+    wait(fd, PollFlags::POLLIN, until)
+}
+
+/// Waits until the other end is closed. What arrives meanwhile wakes nobody.
+pub(crate) fn hung_up(fd: &impl AsFd) {
+    wait(fd, PollFlags::empty(), None);
+}
+
+fn wait(fd: &impl AsFd, events: PollFlags, until: Option<Instant>) -> bool {
     loop {
         let timeout = timeout(until);
-        let mut asked = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+        let mut asked = [PollFd::new(fd.as_fd(), events)];
         match poll(&mut asked, timeout) {
             Ok(0) if timeout == PollTimeout::ZERO => return false,
             Ok(0) | Err(Errno::EINTR) => {}

@@ -6,7 +6,7 @@ use std::io::{BufRead, Write, stdin, stdout};
 use std::path::Path;
 use std::time::Instant;
 
-use clonebox::{Command, Pool};
+use clonebox::{Command, Pool, Template};
 
 use crate::Budget;
 use crate::burden::{Busy, Resident};
@@ -22,11 +22,24 @@ use crate::ways::{Way, Ways};
 use crate::workers::Worker;
 
 /// Not one that copies page tables: it takes as long as all others together, and benches/startup.rs has it.
-const PLAIN: [&str; 7] = [
-    "std", "bare", "floor", "template", "command", "pool", "reexec",
+const PLAIN: [&str; 8] = [
+    "std",
+    "bare",
+    "floor",
+    "template",
+    "command",
+    "pool",
+    "pool-later",
+    "reexec",
 ];
 /// The first are ways of benches/rootfs.rs.
-const IN_ROOT: [&str; 4] = ["floor-once", "template-once", "command", "pool"];
+const IN_ROOT: [&str; 5] = [
+    "floor-once",
+    "template-once",
+    "command",
+    "pool",
+    "pool-later",
+];
 /// hakoniwa's worker has one way only.
 const HAKONIWA: &str = "hakoniwa";
 
@@ -119,7 +132,7 @@ pub(crate) fn work(load: Load, target: &Path) -> Result {
         return work_in_root(load, target);
     }
     let mut ways = Ways::new(target)?;
-    let pool = Pool::new(&Command::new(target).prepare()?, 4)?;
+    let pools = Pools::new(&Command::new(target).prepare()?)?;
     let _resident = Resident::new(load.resident_mib);
     let busy = Busy::new(load.threads);
     answer(|line| {
@@ -128,11 +141,10 @@ pub(crate) fn work(load: Load, target: &Path) -> Result {
         }
         let mut answers = Vec::new();
         for name in line.split_whitespace() {
-            // What stands in the pool is made before, as it would be in a program that has time between launches.
-            pool.wait_until_full();
-            let launch = || match name {
-                "std" => ended(std::process::Command::new(target).status()?),
-                "pool" => ended(pool.spawn()?.wait()?),
+            pools.wait_until_full();
+            let launch = || match (name, pools.of_name(name)) {
+                ("std", _) => ended(std::process::Command::new(target).status()?),
+                (_, Some(pool)) => ended(pool.spawn()?.wait()?),
                 _ => {
                     ways.launch(Way::of_name(name).ok_or("a way that is none")?);
                     Ok(())
@@ -150,20 +162,20 @@ fn work_in_root(load: Load, target: &Path) -> Result {
     let mut mounts = Mounts::own(root.with_file_name("mounts"))?;
     mounts.fill(load.mounts)?;
     let mut roots = Roots::new(root)?;
-    let pool = roots.template().map(|template| Pool::new(template, 4));
-    let pool = pool.transpose()?;
+    let pools = roots.template().map(Pools::new).transpose()?;
     let _resident = Resident::new(load.resident_mib);
     answer(|line| {
         let mut answers = Vec::new();
         // Nobody is timed with the caches that another worker has left.
         roots.launch(roots::Way::Floor);
         for name in line.split_whitespace() {
-            if let Some(pool) = &pool {
-                pool.wait_until_full();
+            if let Some(pools) = &pools {
+                pools.wait_until_full();
             }
-            let launch = || match (name, &pool) {
-                ("pool", Some(pool)) => ended(pool.spawn()?.wait()?),
-                _ => {
+            let pool = pools.as_ref().and_then(|pools| pools.of_name(name));
+            let launch = || match pool {
+                Some(pool) => ended(pool.spawn()?.wait()?),
+                None => {
                     roots.launch(roots::Way::of_name(name).ok_or("a way that is none")?);
                     Ok(())
                 }
@@ -172,6 +184,37 @@ fn work_in_root(load: Load, target: &Path) -> Result {
         }
         Ok(pairs(&answers))
     })
+}
+
+/// Pools of the same boxes: one that waits for the end of a box's mounts, and one that does not.
+struct Pools {
+    now: Pool,
+    later: Pool,
+}
+
+impl Pools {
+    fn new(template: &Template) -> Result<Self> {
+        let mut later = template.clone();
+        later.unmount_later(true);
+        Ok(Self {
+            now: Pool::new(template, 4)?,
+            later: Pool::new(&later, 4)?,
+        })
+    }
+
+    /// What stands is made before it is asked for, as it would be in a program that has time between launches.
+    fn wait_until_full(&self) {
+        self.now.wait_until_full();
+        self.later.wait_until_full();
+    }
+
+    fn of_name(&self, name: &str) -> Option<&Pool> {
+        match name {
+            "pool" => Some(&self.now),
+            "pool-later" => Some(&self.later),
+            _ => None,
+        }
+    }
 }
 
 fn answer(mut answer: impl FnMut(&str) -> Result<String>) -> Result {

@@ -88,6 +88,7 @@ pub(crate) fn said(kind: &str, name: &str) -> &'static str {
         ("library-root", "command") => "**clonebox**, `Command::spawn`, all mounts each time",
         (_, "command") => "**clonebox**, `Command::spawn`",
         (_, "pool") => "**clonebox**, `Pool::spawn`",
+        (_, "pool-later") => "**clonebox**, `Pool::spawn`, unmounted later",
         (_, "reexec") => "a program that executes itself",
         (_, "hakoniwa") => "hakoniwa, the crate",
         (_, "target") => "the program alone, no box",

@@ -93,8 +93,8 @@ pub(crate) fn all(groups: &BTreeMap<Group, BTreeMap<String, Summary>>) -> Vec<Ta
             1.15,
         ),
         most(
-            "a pool's box of vfork and execve",
-            ratio(&library, "pool", "bare"),
+            "a pool's box, unmounted later, of vfork and execve",
+            ratio(&library, "pool-later", "bare"),
             1.30,
         ),
         Target {

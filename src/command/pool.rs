@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -18,8 +19,13 @@ use crate::plan::{Plan, Words};
 use crate::spec::{Origin, ParentDeath, Spec, Violation};
 use crate::supervise::Child;
 
+/// How long a pool that is more than half full waits for the next launch before it makes boxes, which takes the
+/// same locks of the kernel. Our own choice: a launch takes a third of it.
+const REST: Duration = Duration::from_millis(1);
+
 /// A number of boxes of a [`Template`] that are complete but for their program. A launch tells one of them what
-/// to execute; a thread of the pool's own makes another in its place.
+/// to execute; a thread of the pool's own makes another in its place, when half of them are taken or no launch has
+/// come for a millisecond: until then it would be in the way of launches.
 ///
 /// A box that stands is a process of its own, of a few KiB, which shares no memory with this program. It has
 /// the namespaces, the cgroups, the terminal and the piped streams of its launch already; its arguments and
@@ -64,6 +70,8 @@ struct State {
     closed: bool,
     /// The last attempt has failed; the next is made when a box is asked for.
     failed: bool,
+    /// Somebody waits until the pool is full.
+    hurried: bool,
 }
 
 impl fmt::Debug for State {
@@ -126,6 +134,8 @@ impl Pool {
         let inner = &*self.inner;
         let mut state = inner.lock();
         while state.standing.len() < inner.size && !state.failed {
+            state.hurried = true;
+            inner.wanted.notify_one();
             state = inner
                 .made
                 .wait(state)
@@ -235,15 +245,13 @@ impl Inner {
         taken
     }
 
-    /// What the thread does: as long as there is room, another box.
+    /// What the thread does: as long as there is room, another box. Then it rests.
     fn fill(&self) {
         let mut state = self.lock();
         while !state.closed {
             if state.standing.len() >= self.size || state.failed {
-                state = self
-                    .wanted
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state.hurried = false;
+                state = self.rest(state);
                 continue;
             }
             drop(state);
@@ -255,6 +263,24 @@ impl Inner {
             }
             self.made.notify_all();
         }
+    }
+
+    /// Waits until boxes are to be made again: at once if hardly any stand or somebody waits, otherwise when none
+    /// has been asked for during [`REST`].
+    fn rest<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        while !state.closed && (state.failed || state.standing.len() >= self.size) {
+            let waited = self.wanted.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        while !(state.closed || state.hurried || state.standing.len() <= self.size / 2) {
+            let waited = self.wanted.wait_timeout(state, REST);
+            let (now, rest) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = now;
+            if rest.timed_out() {
+                break;
+            }
+        }
+        state
     }
 }
 

@@ -225,6 +225,12 @@ impl Template {
         Ok(())
     }
 
+    /// Chooses for later launches what [`Command::unmount_later`](crate::Command::unmount_later) chooses for all.
+    pub fn unmount_later(&mut self, later: bool) -> &mut Self {
+        self.unmount_later = later;
+        self
+    }
+
     pub(crate) fn spec(&self) -> &Spec {
         &self.spec
     }

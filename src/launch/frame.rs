@@ -21,7 +21,8 @@ use super::memory::Memory;
 use super::outcome::{Failure, Timings};
 use super::pty::{self, KernelTermios, Pty};
 use super::signals::AllBlocked;
-use super::{spawner, wait};
+use super::spawner::{self, Chosen};
+use super::wait;
 use crate::cgroup::Cgroup;
 use crate::pidfd::{self, kill, wait_for};
 use crate::plan::slot::Door;
@@ -73,6 +74,8 @@ pub(super) struct Frame {
     listener: Option<Handover>,
     /// The cgroup in which the child is made, on version 2.
     into_cgroup: RawFd,
+    /// The thread that makes the clone, if the calling one does not.
+    pub(super) spawner: Option<Chosen>,
     /// What the child uses, kept open until then.
     kept: Kept,
 }
@@ -121,8 +124,13 @@ impl Frame {
             settings: None,
             listener: None,
             into_cgroup: 0,
+            spawner: None,
             kept: Kept::default(),
         };
+        if !frame.clones_here() {
+            let chosen = Chosen::choose().map_err(cannot("start a thread for the clone"))?;
+            frame.spawner = Some(chosen);
+        }
         if let Some(mounts) = supplies.mounts {
             frame
                 .lend(slot::NAMESPACE, mounts)
@@ -160,6 +168,19 @@ impl Frame {
         frame.supply_words(supplies.given);
         let ends = Ends { ptmx, init, cgroup };
         Ok((frame, ends))
+    }
+
+    /// Whether the calling thread makes the clone: not if it may end before the process, which would end the
+    /// box, and not if it had to stand still beyond the deadline.
+    fn clones_here(&self) -> bool {
+        let plan = &self.plan;
+        match plan.parent_death {
+            ParentDeath::KillWithThread => true,
+            ParentDeath::Kill if !spawner::is_main_thread() => false,
+            ParentDeath::Kill | ParentDeath::Survive => {
+                !plan.stands_still() || plan.start_timeout.is_none()
+            }
+        }
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -251,9 +272,11 @@ impl Frame {
             ParentDeath::Survive if self.gate().is_none() => return Ok(()),
             // While it waits at the gate it is this process that it waits for.
             ParentDeath::Survive => pidfd::of_this_process()?,
-            ParentDeath::Kill if spawner::is_main_thread() => pidfd::of_this_process()?,
             // The thread that makes the clone: no thread that lives longer hides its death.
-            ParentDeath::Kill => spawner::pidfd()?,
+            ParentDeath::Kill => match &self.spawner {
+                Some(spawner) => spawner.pidfd()?,
+                None => pidfd::of_this_process()?,
+            },
             ParentDeath::KillWithThread => pidfd::of_thread(nix::unistd::gettid())?,
         };
         let number = self.supply(slot::PARENT_FD, fd)?;

@@ -20,7 +20,7 @@ use nix::sys::socket::{
 use nix::unistd::pipe2;
 
 use crate::errno;
-use crate::poll::readable;
+use crate::poll::{hung_up, readable};
 
 /// The program.
 pub(crate) static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
@@ -189,15 +189,23 @@ impl InitReport {
             number(told.envp.len())?,
             more,
         ];
-        self.send(head.map(u32::to_ne_bytes).as_flattened())?;
+        // All of it at once, but for descriptors: each message may wake the one that stands.
+        let mut words = Vec::with_capacity(size_of_val(&head) + length);
+        words.extend_from_slice(head.map(u32::to_ne_bytes).as_flattened());
         if !fds.is_empty() {
+            self.send(&words)?;
+            words.clear();
             let (data, rights) = ([IoSlice::new(&[0])], [ControlMessage::ScmRights(&fds)]);
             let socket = self.0.as_raw_fd();
             sendmsg::<()>(socket, &data, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
         }
-        let mut text = Vec::with_capacity(length);
-        strings().for_each(|one| text.extend_from_slice(one.to_bytes_with_nul()));
-        self.send(&text)
+        strings().for_each(|one| words.extend_from_slice(one.to_bytes_with_nul()));
+        self.send(&words)
+    }
+
+    /// Waits until nobody can say anything any more: execve(2) has closed the other end, or its process has ended.
+    pub(super) fn await_end(&self) {
+        hung_up(&self.0);
     }
 
     fn send(&self, mut rest: &[u8]) -> nix::Result<()> {

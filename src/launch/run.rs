@@ -7,18 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use clonebox_child::Shared;
 use nix::errno::Errno;
 
 use super::dumpable::Dumpable;
 use super::foreground::Foreground;
 use super::frame::{Ends, Frame, Supplies, monotonic_ns};
-use super::gate::{Gate, Network, Trouble};
+use super::gate::{Network, Trouble};
 use super::init::{InitReport, Said, Start, Told};
 use super::outcome::{Failure, Started};
-use super::{spawner, wait};
+use super::signals::AllBlocked;
+use super::spawner::Chosen;
+use super::wait;
 use crate::pidfd::{self, WaitStatus, kill, poll_for, wait_for};
 use crate::plan::{Plan, Role, Terminal};
-use crate::spec::ParentDeath;
 
 /// Runs a plan.
 pub(crate) fn launch(plan: &Arc<Plan>, supplies: Supplies<'_>) -> Result<Started, Failure> {
@@ -133,41 +135,41 @@ impl Cloned {
     }
 }
 
-/// Makes the clone: here, or on the thread that does not end.
+/// Makes the clone: here, or on a thread that does not end.
 fn clone(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
-    let vfork = frame.plan.clone.flags & libc::CLONE_VFORK as u64 != 0;
-    let outlive = frame.plan.parent_death == ParentDeath::Kill && !spawner::is_main_thread();
-    let here = !outlive && (!vfork || deadline.is_none());
-    if let Some(gate) = frame.gate().filter(|_| vfork) {
-        return clone_with_porter(frame, gate, here, deadline);
+    let vfork = frame.plan.stands_still();
+    let late = deadline.filter(|_| frame.spawner.is_none());
+    if vfork && (frame.gate().is_some() || late.is_some()) {
+        return clone_with_porter(frame, deadline);
     }
-    if here {
-        return frame.clone_child().map(Cloned::running);
+    match &frame.spawner {
+        Some(spawner) => clone_there(frame, spawner, deadline.filter(|_| vfork)),
+        None => frame.clone_child().map(Cloned::running),
     }
-    clone_there(frame, deadline.filter(|_| vfork))
 }
 
-/// With `CLONE_VFORK` whoever makes the clone stands still until the child, which waits at the gate, has
-/// left: a thread of its own serves the gate.
-fn clone_with_porter(
-    frame: &Frame,
-    gate: Gate<'_>,
-    here: bool,
-    deadline: Option<Instant>,
-) -> Result<Cloned, Errno> {
+/// With `CLONE_VFORK` whoever makes the clone stands still until the child has left: a thread of its own serves
+/// the gate at which the child waits, and ends a child whose time is up.
+fn clone_with_porter(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
     let over = AtomicBool::new(false);
     let shared = frame.shared();
+    let gate = frame.gate();
+    let work = || match (gate, deadline) {
+        (Some(gate), _) => gate.serve_unseen(shared, &over, deadline),
+        (None, Some(deadline)) => end_late(shared, &over, deadline),
+        (None, None) => Ok(None),
+    };
     thread::scope(|scope| {
         let porter = thread::Builder::new()
             .name("clonebox-gate".to_owned())
-            .spawn_scoped(scope, || gate.serve_unseen(shared, &over, deadline))
+            .spawn_scoped(scope, work)
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
-        let cloned = if here {
-            frame.clone_child().map(Cloned::running)
-        } else {
-            clone_there(frame, deadline)
+        let cloned = match &frame.spawner {
+            None => frame.clone_child().map(Cloned::running),
+            Some(spawner) => clone_there(frame, spawner, deadline),
         };
-        over.store(true, Ordering::Relaxed);
+        over.store(true, Ordering::Release);
+        porter.thread().unpark();
         let gate = porter.join().unwrap_or(Err(Trouble::Other));
         cloned.map(|cloned| Cloned {
             gate: Some(gate),
@@ -178,22 +180,45 @@ fn clone_with_porter(
 
 /// The clone on the other thread. With `CLONE_VFORK` it returns when the child has left the shared memory:
 /// until the deadline that is waited for, then the child is ended.
-fn clone_there(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned, Errno> {
+fn clone_there(
+    frame: &Frame,
+    spawner: &Chosen,
+    deadline: Option<Instant>,
+) -> Result<Cloned, Errno> {
     let mut late = false;
-    let pid = spawner::clone_there(frame, deadline, || {
+    let pid = spawner.clone_child(frame, deadline, || {
         late = true;
-        let pidfd = frame.shared().pidfd.load(Ordering::Acquire);
-        if pidfd >= 0 {
-            // SAFETY: the kernel has put it there before the child runs; it is closed when the
-            // launch ends, after this.
-            let pidfd = unsafe { BorrowedFd::borrow_raw(pidfd) };
-            let _ = kill(pidfd, libc::SIGKILL);
-        }
+        kill_unseen(frame.shared());
     })?;
     Ok(Cloned {
         late,
         ..Cloned::running(pid)
     })
+}
+
+/// Ends the child of a clone that has not returned when its time is up.
+fn end_late(shared: &Shared, over: &AtomicBool, deadline: Instant) -> Result<Network, Trouble> {
+    let _blocked = AllBlocked::new();
+    while !over.load(Ordering::Acquire) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            kill_unseen(shared);
+            return Err(Trouble::Other);
+        }
+        thread::park_timeout(left);
+    }
+    Ok(None)
+}
+
+/// Kills the child of a clone that has not returned.
+fn kill_unseen(shared: &Shared) {
+    let pidfd = shared.pidfd.load(Ordering::Acquire);
+    if pidfd >= 0 {
+        // SAFETY: the kernel has put it there before the child runs; it is closed when the
+        // launch ends, after this.
+        let pidfd = unsafe { BorrowedFd::borrow_raw(pidfd) };
+        let _ = kill(pidfd, libc::SIGKILL);
+    }
 }
 
 /// Why a child that has left the shared memory has not executed its program, if it has not.
@@ -289,6 +314,10 @@ fn await_program(
 pub(crate) fn wake(started: &mut Started, told: &Told<'_>) -> Option<Result<(), Failure>> {
     let mut report = started.init.take()?;
     let told = report.tell(told);
+    // What it says is read when it has said all.
+    if told.is_ok() {
+        report.await_end();
+    }
     if !matches!((told, report.start(None)), (Ok(()), Start::Started)) {
         end(&started.pidfd);
         return None;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A thread that does not end.
+//! Threads that do not end.
 //!
 //! PR_SET_PDEATHSIG(2const) is about the parent *thread*: a box started by a worker of a thread pool
 //! would be killed when the pool retires the worker. So threads other than the main one have the
-//! clone(2) made here. It is one thread for the whole program, started when it is first needed.
+//! clone(2) made here: by one thread for the whole program, started when it is first needed, and by others if
+//! launches would wait for each other, as many as there are processors.
 //!
 //! A request lies on the stack of whoever makes it, and waits there for its answer: nothing is allocated.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::ptr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
@@ -26,21 +27,33 @@ use crate::pidfd;
 /// Requests for which there is room from the start. Our own number: more than launch at once.
 const ROOM: usize = 256;
 
+/// A thread that makes clones.
+#[derive(Debug)]
 struct Spawner {
-    /// The process whose thread it is: a copy of the program, made by fork(2), has no such thread.
-    process: u32,
     thread: Pid,
-    requests: Arc<Requests>,
-}
-
-static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
-
-struct Requests {
+    /// The launches that have chosen it.
+    busy: AtomicUsize,
     waiting: Mutex<VecDeque<Ask>>,
     some: Condvar,
 }
 
+struct Spawners {
+    /// The process whose threads they are: a copy of the program, made by fork(2), has no such threads.
+    process: u32,
+    all: Vec<Arc<Spawner>>,
+}
+
+static SPAWNERS: Mutex<Spawners> = Mutex::new(Spawners {
+    process: 0,
+    all: Vec::new(),
+});
+
+/// The thread that makes the clone of one launch, which dies with that thread and no other.
+#[derive(Debug)]
+pub(super) struct Chosen(Arc<Spawner>);
+
 /// A clone that somebody waits for.
+#[derive(Debug)]
 struct Ask {
     frame: *const Frame,
     answer: *const Answer,
@@ -52,6 +65,7 @@ struct Ask {
 unsafe impl Send for Ask {}
 
 /// The child's process id, or the errno made negative; 0 until it is known.
+#[derive(Debug)]
 struct Answer(AtomicI64);
 
 impl Answer {
@@ -74,84 +88,109 @@ pub(super) fn is_main_thread() -> bool {
     gettid() == getpid()
 }
 
-/// Has the clone of a frame made; `late` is called once if there is no answer until the deadline, and has to
-/// bring one about.
-pub(super) fn clone_there(
-    frame: &Frame,
-    deadline: Option<Instant>,
-    late: impl FnOnce(),
-) -> Result<u32, Errno> {
-    let answer = Answer(AtomicI64::new(0));
-    let ask = Ask {
-        frame: ptr::from_ref(frame),
-        answer: ptr::from_ref(&answer),
-        asker: thread::current(),
-    };
-    with(|spawner| {
-        spawner.requests.lock().push_back(ask);
-        spawner.requests.some.notify_one();
-    })?;
-    let mut late = Some(late);
-    loop {
-        if let Some(answer) = answer.get() {
-            return answer;
+impl Chosen {
+    /// One that has nothing to do, or the one that has least.
+    pub(super) fn choose() -> nix::Result<Self> {
+        let mut spawners = SPAWNERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        if spawners.process != process {
+            *spawners = Spawners {
+                process,
+                all: Vec::new(),
+            };
         }
-        match deadline.filter(|_| late.is_some()) {
-            None => thread::park(),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if !left.is_zero() {
-                    thread::park_timeout(left);
-                } else if let Some(late) = late.take() {
-                    late();
+        let load = |spawner: &&Arc<Spawner>| spawner.busy.load(Ordering::Relaxed);
+        let least = spawners.all.iter().min_by_key(load).cloned();
+        let chosen = match least {
+            Some(least) if load(&&least) == 0 || spawners.all.len() >= processors() => least,
+            least => match (Spawner::start(), least) {
+                (Ok(new), _) => {
+                    spawners.all.push(Arc::clone(&new));
+                    new
+                }
+                (Err(_), Some(least)) => least,
+                (Err(errno), None) => return Err(errno),
+            },
+        };
+        chosen.busy.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(chosen))
+    }
+
+    /// The pidfd of the thread: readable when it is dead.
+    pub(super) fn pidfd(&self) -> nix::Result<OwnedFd> {
+        pidfd::of_thread(self.0.thread)
+    }
+
+    /// Has the clone of a frame made; `late` is called once if there is no answer until the deadline, and has to
+    /// bring one about.
+    pub(super) fn clone_child(
+        &self,
+        frame: &Frame,
+        deadline: Option<Instant>,
+        late: impl FnOnce(),
+    ) -> Result<u32, Errno> {
+        let answer = Answer(AtomicI64::new(0));
+        self.0.lock().push_back(Ask {
+            frame: ptr::from_ref(frame),
+            answer: ptr::from_ref(&answer),
+            asker: thread::current(),
+        });
+        self.0.some.notify_one();
+        let mut late = Some(late);
+        loop {
+            if let Some(answer) = answer.get() {
+                return answer;
+            }
+            match deadline.filter(|_| late.is_some()) {
+                None => thread::park(),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if !left.is_zero() {
+                        thread::park_timeout(left);
+                    } else if let Some(late) = late.take() {
+                        late();
+                    }
                 }
             }
         }
     }
 }
 
-/// The pidfd of the thread: readable when it is dead.
-pub(super) fn pidfd() -> nix::Result<OwnedFd> {
-    with(|spawner| pidfd::of_thread(spawner.thread))?
+impl Drop for Chosen {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
-/// Does something with the spawner, which is started if there is none.
-fn with<T>(what: impl FnOnce(&Spawner) -> T) -> nix::Result<T> {
-    let mut spawner = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
-    let process = std::process::id();
-    let running = match spawner.take().filter(|spawner| spawner.process == process) {
-        Some(running) => running,
-        None => start(process)?,
-    };
-    Ok(what(spawner.insert(running)))
+/// How many may run at once.
+fn processors() -> usize {
+    static KNOWN: OnceLock<usize> = OnceLock::new();
+    *KNOWN.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn start(process: u32) -> nix::Result<Spawner> {
-    let requests = Arc::new(Requests {
-        waiting: Mutex::new(VecDeque::with_capacity(ROOM)),
-        some: Condvar::new(),
-    });
-    let there = Arc::clone(&requests);
-    let (ready, own) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("clonebox-spawn".to_owned())
-        .spawn(move || {
-            // Signals of the process are for other threads to handle.
-            let _blocked = AllBlocked::new();
-            let _ = ready.send(gettid());
-            loop {
-                there.next().serve();
-            }
-        })
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
-    Ok(Spawner {
-        process,
-        thread: own.recv().map_err(|_| Errno::EAGAIN)?,
-        requests,
-    })
-}
+impl Spawner {
+    fn start() -> nix::Result<Arc<Self>> {
+        let (ready, ours) = mpsc::sync_channel(1);
+        thread::Builder::new()
+            .name("clonebox-spawn".to_owned())
+            .spawn(move || {
+                // Signals of the process are for other threads to handle.
+                let _blocked = AllBlocked::new();
+                let spawner = Arc::new(Self {
+                    thread: gettid(),
+                    busy: AtomicUsize::new(0),
+                    waiting: Mutex::new(VecDeque::with_capacity(ROOM)),
+                    some: Condvar::new(),
+                });
+                let _ = ready.send(Arc::clone(&spawner));
+                loop {
+                    spawner.next().serve();
+                }
+            })
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
+        ours.recv().map_err(|_| Errno::EAGAIN)
+    }
 
-impl Requests {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Ask>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

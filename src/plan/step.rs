@@ -414,6 +414,11 @@ impl Plan {
         self.seccomp.as_ref().is_some_and(Filter::logs)
     }
 
+    /// Whether who makes the clone stands still until the child has left the shared memory.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.clone.flags & libc::CLONE_VFORK as u64 != 0
+    }
+
     /// Whether the box's first process is PID 1 of a namespace.
     pub(crate) fn has_pid_1(&self) -> bool {
         self.clone.flags & libc::CLONE_NEWPID as u64 != 0

@@ -66,9 +66,18 @@ fn dies_at_any_instant(options: &[&str]) {
 
 /// A program that launches a box and whose thread that did so ends; then the program's own end is near.
 fn in_a_thread(parent_death: &str) -> (Talk, String) {
+    with_thread(parent_death, "plain")
+}
+
+/// The same of a box for whose start the launcher stands still, and which has a time for it.
+fn timed_in_a_thread(parent_death: &str) -> (Talk, String) {
+    with_thread(parent_death, "timed")
+}
+
+fn with_thread(parent_death: &str, kind: &str) -> (Talk, String) {
     let marker = marker("thread");
     let mut command = std::process::Command::new(probe::path());
-    command.args(["__probe", "launch-in-thread", parent_death, &marker]);
+    command.args(["__probe", "launch-in-thread", parent_death, kind, &marker]);
     let mut talk = Talk::with(command);
     talk.says("the thread has ended");
     (talk, marker)
@@ -152,23 +161,26 @@ tests! {
     }
 
     fn a_box_does_not_die_with_the_thread_that_launched_it() needs [Box] {
-        let (mut talk, marker) = in_a_thread("kill");
-        thread::sleep(Duration::from_millis(300));
-        assert_eq!(boxes(&talk, &marker).len(), 1);
-        talk.tell("exit");
-        talk.says("alive");
+        for (mut talk, marker) in [in_a_thread("kill"), timed_in_a_thread("kill")] {
+            thread::sleep(Duration::from_millis(300));
+            assert_eq!(boxes(&talk, &marker).len(), 1);
+            talk.tell("exit");
+            talk.says("alive");
+        }
     }
 
     fn a_box_dies_with_the_thread_that_launched_it_if_that_was_asked_for() needs [Box] {
-        let (talk, marker) = in_a_thread("kill-with-thread");
-        assert!(eventually(|| boxes(&talk, &marker).is_empty()), "the box dies");
+        for (talk, marker) in [in_a_thread("kill-with-thread"), timed_in_a_thread("kill-with-thread")] {
+            assert!(eventually(|| boxes(&talk, &marker).is_empty()), "the box dies");
+        }
     }
 
     fn a_box_that_another_thread_launched_dies_with_the_process() needs [Box] {
-        let (talk, marker) = in_a_thread("kill");
-        assert_eq!(boxes(&talk, &marker).len(), 1);
-        talk.signal(libc::SIGKILL);
-        all_gone(&marker);
+        for (talk, marker) in [in_a_thread("kill"), timed_in_a_thread("kill")] {
+            assert_eq!(boxes(&talk, &marker).len(), 1);
+            talk.signal(libc::SIGKILL);
+            all_gone(&marker);
+        }
     }
 
     fn a_box_of_the_library_may_survive_the_process() needs [Box] {

@@ -50,6 +50,17 @@ fn all_standing(marker: &str, count: usize) -> Vec<u32> {
 }
 
 tests! {
+    fn a_pool_is_full_again_though_nobody_waits_for_it() needs [Box, Execveat] {
+        let pool = pool(&answer(&["args"]), 4);
+        for taken in 1..=4 {
+            pool.wait_until_full();
+            for _ in 0..taken {
+                printed(pool.spawn().expect("a box"));
+            }
+            assert!(eventually(|| pool.standing() == 4), "{taken} taken");
+        }
+    }
+
     fn a_box_of_a_pool_gets_words_of_its_own() needs [Box, Execveat] {
         let pool = pool(answer(&["args", "one"]).env("KEPT", "1"), 2);
         for word in ["two", "", "three words"] {

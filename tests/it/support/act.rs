@@ -34,7 +34,7 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         "front" => println!("{}", in_front()),
         "hungry" => hungry(),
         "init" => init(),
-        "launch-in-thread" => launch_in_thread(&words[0], &words[1]),
+        "launch-in-thread" => launch_in_thread(&words[0], &words[1], &words[2]),
         "of-user" => of_user(&words[0], &words[1..]),
         "orphans" => orphans(&words[0]),
         "pool" => pool(&words[0], &words[1]),
@@ -370,20 +370,26 @@ fn pool(parent_death: &OsString, marker: &OsString) {
 }
 
 /// Launches a box in a thread that ends, and says so; ends when it is told something.
-fn launch_in_thread(parent_death: &OsString, marker: &OsString) {
+fn launch_in_thread(parent_death: &OsString, kind: &OsString, marker: &OsString) {
     use clonebox::{Command, ParentDeath, Stdio};
     let parent_death = match text(parent_death) {
         "kill" => ParentDeath::Kill,
         "kill-with-thread" => ParentDeath::KillWithThread,
         _ => ParentDeath::Survive,
     };
-    let marker = marker.clone();
+    let (marker, timed) = (marker.clone(), text(kind) == "timed");
     let launch = move || {
         let mut command = Command::new(super::probe::path());
         command
             .args(["__probe", "stay"])
             .arg(marker)
             .parent_death(parent_death);
+        if timed {
+            // For such a score the launcher stands still until the program runs (CLONE_VFORK).
+            command
+                .oom_score_adj(1000)
+                .start_timeout(Duration::from_secs(600));
+        }
         let mut child = command.stdout(Stdio::piped()).spawn().expect("a box");
         let mut word = [0; 6];
         child
