@@ -10,6 +10,23 @@ use crate::support::rootfs::Root;
 use crate::support::state::State;
 use crate::support::tests;
 
+/// Looks at the table of the box `web`, twice, and leaves it as people do.
+#[track_caller]
+fn draws_stats(state: &State) {
+    let mut terminal = Terminal::new();
+    terminal.run(state.clonebox().args(["stats", "--interval", "20ms"]));
+    for _ in 0..2 {
+        terminal.expect("\x1b[H\x1b[JNAME");
+        terminal.expect("PIDS\r\nweb ");
+    }
+    terminal.send("\x03");
+    let end = terminal.end();
+    assert!(
+        matches!(end, Change::Killed(libc::SIGINT) | Change::Exited(130)),
+        "{end:?}"
+    );
+}
+
 tests! {
     fn kill_ends_a_box() needs [Box] {
         let state = State::new();
@@ -280,6 +297,26 @@ tests! {
         stats.wait().expect("its end");
         assert!(!running.has_ended());
         state.run(&["kill", "web"]).succeeds();
+    }
+
+    fn stats_are_a_table_that_is_drawn_again_at_a_terminal() needs [Box, Ptmx] {
+        let state = State::new();
+        let _web = state.start("web", &[]);
+        draws_stats(&state);
+        // What is not drawn again is not drawn: it is lines.
+        for words in [&["stats", "--once"][..], &["stats", "--json", "--once"]] {
+            let mut terminal = Terminal::new();
+            terminal.run(state.clonebox().env("TERM", "xterm").args(words));
+            terminal.expect("web");
+            assert_eq!(terminal.end(), Change::Exited(0));
+            terminal.has_not_seen("\x1b");
+        }
+    }
+
+    fn sudo_draws_stats_at_a_terminal() needs [Sudo, Ptmx] {
+        let state = State::of_sudo();
+        state.run(&["-d", "--name", "web", "--", "/bin/sleep", "300"]).succeeds();
+        draws_stats(&state);
     }
 
     fn stop_tells_at_a_terminal_how_far_it_is_and_only_there() needs [Box, Ptmx] {

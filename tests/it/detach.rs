@@ -10,7 +10,7 @@ use nix::unistd::{Pid, getsid};
 
 use crate::support::clonebox::Ran;
 use crate::support::processes::{eventually, marked, marker};
-use crate::support::pty::Terminal;
+use crate::support::pty::{Change, Terminal};
 use crate::support::state::State;
 use crate::support::{Clonebox, binary, files, probe, tests};
 
@@ -156,6 +156,22 @@ tests! {
         ends(&state, "web", 0);
         let text = state.run(&["logs", "web"]).succeeds().stdout();
         assert!(text.contains("got one") && text.contains("got three"), "{text}");
+    }
+
+    fn sudo_attaches_at_a_terminal() needs [Sudo, Ptmx] {
+        let state = State::of_sudo();
+        let echo = "while read line; do echo \"got $line\"; done; exit 3";
+        state.run(&["-d", "--name", "web", "--tty", "new", "--", "/bin/sh", "-c", echo]).succeeds();
+        for (leave, change) in [("\u{10}\u{11}", Change::Exited(0)), ("\u{4}", Change::Exited(3))] {
+            let mut terminal = Terminal::new();
+            let before = terminal.settings();
+            terminal.run(state.clonebox().args(["attach", "web"]));
+            terminal.send("one\n");
+            terminal.expect("got one");
+            terminal.send(leave);
+            assert_eq!(terminal.end(), change);
+            assert_eq!(terminal.settings(), before);
+        }
     }
 
     fn attach_to_a_box_without_a_terminal_shows_both_streams_and_ends_with_it() needs [Box] {
@@ -335,6 +351,19 @@ tests! {
         state.run(&["kill", "web"]).succeeds();
         ends(&state, "web", 137);
         assert!(!fs::exists(&path).expect("a path"));
+    }
+
+    fn a_test_that_fails_leaves_no_box() needs [Box] {
+        let marker = marker("left");
+        let state = State::new();
+        let directory = state.path().to_owned();
+        for how in ["-d", "--detach=bare"] {
+            state.clonebox().args([how]).probe(["stay", &marker]).run().succeeds();
+        }
+        assert!(!marked(&marker).is_empty());
+        drop(state);
+        assert!(eventually(|| marked(&marker).is_empty()));
+        assert!(!directory.exists());
     }
 
     fn fifty_detached_boxes_are_started_listed_and_stopped_at_once() needs [Box] {

@@ -16,7 +16,7 @@ use crate::support::pty::{Change, Terminal};
 use crate::support::rootfs::Root;
 use crate::support::state::State;
 use crate::support::status::Status;
-use crate::support::user::{Place, USER};
+use crate::support::user::{Boxes, Place};
 use crate::support::{Clonebox, probe, tests};
 
 /// Runs a probe in the box `web`.
@@ -127,28 +127,23 @@ fn has_a_terminal_of_its_own(options: &[&str], of_exec: &[&str], user: &str) {
     state.run(&["rm", "-f", "web"]).succeeds();
 }
 
-/// The boxes of an ordinary user, in a directory of his.
-struct Boxes(tempfile::TempDir);
-
-impl Boxes {
-    fn new() -> Self {
-        let directory = crate::support::files::directory();
-        let id: u32 = USER.parse().expect("a number");
-        nix::unistd::chown(directory.path(), Some(id.into()), Some(id.into())).expect("root");
-        Self(directory)
-    }
-
-    /// A run of the command by him.
-    fn run(&self, place: &Place, words: &[&str]) -> Ran {
-        let boxes = self.0.path().join("boxes");
-        let script = format!(
-            "export {}={}; exec \"$@\"",
-            State::VARIABLE,
-            boxes.display()
-        );
-        let shell = ["/bin/sh", "-c", &script, "sh", place.command()];
-        place.program_of_user(&[&shell, words].concat())
-    }
+/// Joins the box `web` at a terminal.
+#[track_caller]
+fn a_shell_has_job_control(state: &State, options: &[&str]) {
+    let mut terminal = Terminal::new();
+    let before = terminal.settings();
+    let shell = ["--env", "PS1=prompt: ", "web", "--", "/bin/sh", "-i"];
+    terminal.run(state.clonebox().args(["exec"]).args(options).args(shell));
+    terminal.expect("prompt: ");
+    terminal.send("echo pid is $(($$ + 0))\n");
+    terminal.expect("pid is ");
+    terminal.send("sleep 300\n");
+    thread::sleep(Duration::from_millis(300));
+    terminal.send("\x03");
+    terminal.expect("prompt: ");
+    terminal.send("exit 7\n");
+    assert_eq!(terminal.end(), Change::Exited(7), "{options:?}");
+    assert_eq!(terminal.settings(), before, "{options:?}");
 }
 
 /// Starts a box with a root filesystem, as this user, and looks who and where what joins it is.
@@ -479,8 +474,9 @@ tests! {
     }
 
     fn an_ordinary_user_joins_his_boxes_and_nobody_elses() needs [Root, Execveat, Userns] {
-        let (place, boxes) = (Place::new(), Boxes::new());
-        let of_user = |words: &[&str]| boxes.run(&place, words);
+        let place = Place::new();
+        let boxes = Boxes::new(&place);
+        let of_user = |words: &[&str]| boxes.run(words);
         of_user(&["-d", "--name", "web", "--", place.program(), "__probe", "stay"]).succeeds();
         let exec = ["exec", "web", "--", place.program(), "__probe"];
         let status = of_user(&[&exec[..], &["cat", "/proc/self/status"]].concat()).succeeds().stdout();
@@ -492,8 +488,9 @@ tests! {
     }
 
     fn an_ordinary_user_has_the_clocks_of_his_box() needs [Root, Execveat, Userns, TimeNamespace] {
-        let (place, boxes) = (Place::new(), Boxes::new());
-        let of_user = |words: &[&str]| boxes.run(&place, words);
+        let place = Place::new();
+        let boxes = Boxes::new(&place);
+        let of_user = |words: &[&str]| boxes.run(words);
         let stay = ["--", place.program(), "__probe", "stay"];
         let start = ["-d", "--name", "web", "--time-offset", "monotonic=86400,boottime=-1"];
         of_user(&[&start[..], &stay].concat()).succeeds();
@@ -508,16 +505,18 @@ tests! {
     }
 
     fn sudo_joins_what_sudo_has_started() needs [Sudo, Execveat] {
-        let state = State::new();
-        let state_dir = format!("{}={}", State::VARIABLE, state.path().display());
-        let sudo = |words: &[&str]| {
-            let mut command = Command::new("sudo");
-            command.args(["-n", "env", &state_dir]).arg(crate::support::binary()).args(words);
-            Clonebox::of(command).run()
-        };
-        sudo(&["-d", "--name", "web", "--", "/bin/sleep", "300"]).succeeds();
-        sudo(&["exec", "web", "/bin/hostname"]).succeeds().prints("web\n");
-        sudo(&["rm", "-f", "web"]).succeeds();
+        let state = State::of_sudo();
+        state.run(&["-d", "--name", "web", "--", "/bin/sleep", "300"]).succeeds();
+        state.run(&["exec", "web", "/bin/hostname"]).succeeds().prints("web\n");
+        state.run(&["rm", "-f", "web"]).succeeds();
+    }
+
+    fn sudo_joins_at_a_terminal() needs [Sudo, Execveat, Ptmx] {
+        let state = State::of_sudo();
+        state.run(&["-d", "--name", "web", "--", "/bin/sleep", "300"]).succeeds();
+        for options in [&[][..], &["-t"], &["--tty=inherit"]] {
+            a_shell_has_job_control(&state, options);
+        }
     }
 
     fn a_process_that_has_the_id_of_a_box_by_chance_is_not_joined() needs [Box, Execveat] {
@@ -607,19 +606,7 @@ tests! {
         let state = State::new();
         let _web = state.start("web", &[]);
         for options in [&[][..], &["-t"], &["--tty", "new"], &["--tty=inherit"]] {
-            let mut terminal = Terminal::new();
-            let shell = ["--", "/bin/sh", "-i"];
-            let command = state.clonebox().arg_exec(options).args(shell);
-            terminal.run(command.env("PS1", "prompt: "));
-            terminal.expect("prompt: ");
-            terminal.send("echo pid is $(($$ + 0))\n");
-            terminal.expect("pid is ");
-            terminal.send("sleep 300\n");
-            thread::sleep(Duration::from_millis(300));
-            terminal.send("\x03");
-            terminal.expect("prompt: ");
-            terminal.send("exit 7\n");
-            assert_eq!(terminal.end(), Change::Exited(7), "{options:?}");
+            a_shell_has_job_control(&state, options);
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::clonebox::{Ran, run};
 use crate::support::processes::eventually;
 use crate::support::rootfs::Root;
+use crate::support::state::State;
 use crate::support::{binary, files, probe, run_probe, tests};
 
 const NOTHING: &str = "clonebox: the seccomp filter would have refused nothing\n";
@@ -136,12 +137,10 @@ tests! {
     fn a_box_in_the_background_is_traced() needs [Box, Seccomp] {
         let directory = files::directory();
         let path = directory.path().join("report");
-        let name = run_probe(
-            &["--detach", "--report", path.to_str().expect("UTF-8"), "--seccomp-trace"],
-            &["nest"],
-        ).succeeds().stdout();
+        let state = State::new();
+        let options = ["--detach", "--report", path.to_str().expect("UTF-8"), "--seccomp-trace"];
+        state.clonebox().args(options).probe(["nest"]).run().succeeds();
         assert!(eventually(|| fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))));
-        let _ = run(["rm", name.trim()]);
         let report: Value = serde_json::from_slice(&fs::read(path).expect("a report")).expect("JSON");
         assert_eq!(report["seccomp_refused"][0]["name"], "unshare", "{report}");
         let ran = run(["--detach=bare", "--seccomp-trace", "--", "/bin/true"]).exits_with(125);

@@ -7,7 +7,7 @@ use crate::support::processes::eventually;
 use crate::support::seccomp::{Held, hold_at};
 use crate::support::state::State;
 use crate::support::status::Status;
-use crate::support::user::{Place, USER};
+use crate::support::user::{Boxes, Place, USER};
 use crate::support::{Clonebox, files, probe, tests};
 
 const WAYS: [&str; 3] = ["process_vm_writev", "mem", "ptrace"];
@@ -51,25 +51,17 @@ fn joiner(state: &State) -> Command {
 
 #[track_caller]
 fn the_child_of_a_user_is_not_traced(options: &[&str]) {
-    let (place, directory) = (Place::new(), files::directory());
-    let id: u32 = USER.parse().expect("a number");
-    nix::unistd::chown(directory.path(), Some(id.into()), Some(id.into())).expect("root");
-    let boxes = directory.path().join("boxes");
-    let script = format!(
-        "export {}={}; exec \"$@\"",
-        State::VARIABLE,
-        boxes.display()
-    );
-    let shell = ["/bin/sh", "-c", &script, "sh", place.command()];
+    let place = Place::new();
+    let boxes = Boxes::new(&place);
     let program = ["web", "--", place.program(), "__probe"];
-    let of_user = |words: &[&str]| place.program_of_user(&[&shell, words].concat());
+    let of_user = |words: &[&str]| boxes.run(words);
     let start = ["-d", "--name", "web", "--pid", "host"];
     let stay = ["--", place.program(), "__probe", "stay"];
     of_user(&[&start[..], options, &stay].concat()).succeeds();
     let mut command = Command::new(place.program());
     command
         .args(["__probe", "as-user", USER, "--"])
-        .args(shell)
+        .args(boxes.shell())
         .arg("exec")
         .args(program)
         .args(["exit", "0"]);

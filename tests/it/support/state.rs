@@ -1,17 +1,24 @@
 //! A directory of boxes of a test's own.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::clonebox::{Clonebox, Ran, Running};
+use super::clonebox::{Clonebox, Ran, Running, binary};
 use super::processes::eventually;
 
-/// The directory. The command makes it; it is removed with what is in it.
+/// The directory. The command makes it; it is removed with what is in it, and the boxes that still run are ended:
+/// a test that fails may leave some.
 #[derive(Debug)]
-pub(crate) struct State(PathBuf);
+pub(crate) struct State {
+    path: PathBuf,
+    /// Through sudo, as an ordinary user who may use that.
+    by_sudo: bool,
+}
 
 impl State {
     /// What tells the command where it is.
@@ -21,16 +28,33 @@ impl State {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("clonebox-it-{}-{count}", std::process::id());
-        Self(std::env::temp_dir().join(name))
+        Self {
+            path: std::env::temp_dir().join(name),
+            by_sudo: false,
+        }
+    }
+
+    /// One of root's, in which each command is run through sudo.
+    pub(crate) fn of_sudo() -> Self {
+        let mut state = Self::new();
+        state.by_sudo = true;
+        state
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// A run of the command that uses it.
     pub(crate) fn clonebox(&self) -> Clonebox {
-        Clonebox::new().env(Self::VARIABLE, &self.0)
+        if !self.by_sudo {
+            return Clonebox::new().env(Self::VARIABLE, &self.path);
+        }
+        let mut sudo = Command::new("sudo");
+        let variable = format!("{}={}", Self::VARIABLE, self.path.display());
+        sudo.args(["-n", "env", &variable]).arg(binary());
+        // sudo does not pass it on; it says that the boxes are not in a directory of their own.
+        Clonebox::of(sudo).env(Self::VARIABLE, &self.path)
     }
 
     /// Runs the command with these words.
@@ -84,7 +108,7 @@ impl State {
 
     /// The files in the directory.
     pub(crate) fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
             .map(|entry| entry.file_name().into_string().expect("UTF-8"))
             .collect();
@@ -94,7 +118,7 @@ impl State {
 
     /// A file of a box.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// Changes what is written about a box.
@@ -115,6 +139,19 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        if self.by_sudo || !self.files().is_empty() {
+            let mut kill = self.clonebox().args(["kill", "--all"]).command();
+            let _ = kill.stdin(Stdio::null()).output();
+        }
+        if self.by_sudo {
+            let mut remove = Command::new("sudo");
+            let _ = remove.args(["-n", "rm", "-rf"]).arg(&self.path).status();
+            return;
+        }
+        // A keeper that writes down how its box has ended makes a file meanwhile.
+        let is_filled = |result: io::Result<()>| {
+            result.is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty)
+        };
+        eventually(|| !is_filled(fs::remove_dir_all(&self.path)));
     }
 }

@@ -1,6 +1,7 @@
 //! An ordinary user, who is the one that runs the tests or, if that is root, somebody else.
 
 use super::clonebox::{Clonebox, Ran};
+use super::state::State;
 use super::{binary, files};
 
 /// The user whom tests become; any that is not root.
@@ -58,5 +59,51 @@ impl Place {
         let mut command = std::process::Command::new(words[0]);
         command.args(&words[1..]).current_dir("/");
         Clonebox::of(command).run()
+    }
+}
+
+/// The boxes of an ordinary user, in a directory of his, where root runs the tests. Those that a test leaves, because
+/// it fails, are ended.
+#[derive(Debug)]
+pub(crate) struct Boxes<'a> {
+    place: &'a Place,
+    directory: tempfile::TempDir,
+    script: String,
+}
+
+impl<'a> Boxes<'a> {
+    pub(crate) fn new(place: &'a Place) -> Self {
+        let directory = files::directory();
+        let id: u32 = USER.parse().expect("a number");
+        nix::unistd::chown(directory.path(), Some(id.into()), Some(id.into())).expect("root");
+        let boxes = directory.path().join("boxes");
+        let script = format!(
+            "export {}={}; exec \"$@\"",
+            State::VARIABLE,
+            boxes.display()
+        );
+        Self {
+            place,
+            directory,
+            script,
+        }
+    }
+
+    /// The words before those of the command that make it his.
+    pub(crate) fn shell(&self) -> [&str; 5] {
+        ["/bin/sh", "-c", &self.script, "sh", self.place.command()]
+    }
+
+    /// A run of the command by him.
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
+        self.place.program_of_user(&[&self.shell(), words].concat())
+    }
+}
+
+impl Drop for Boxes<'_> {
+    fn drop(&mut self) {
+        if self.directory.path().join("boxes").exists() {
+            self.run(&["kill", "--all"]);
+        }
     }
 }
