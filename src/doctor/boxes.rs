@@ -85,11 +85,12 @@ pub(super) fn examine() -> Vec<Finding> {
         change(&mut spec, path);
         let finding = match (&spec.rootfs, &root) {
             (Some(_), Err(reason)) => {
-                Finding::ok(TOPIC, name, format!("not tried: {reason}")).with(Health::Limited, None)
+                let fix = "set TMPDIR to a directory that this user may write to";
+                Finding::ok(TOPIC, name, format!("not tried: {reason}")).with(Health::Limited, fix)
             }
             _ if name == PASTA && host::find_program("pasta").is_none() => {
-                let fix = Some("apt install passt".to_owned());
-                Finding::ok(TOPIC, name, "there is no pasta in PATH").with(Health::Missing, fix)
+                Finding::ok(TOPIC, name, "there is no pasta in PATH")
+                    .with(Health::Missing, "apt install passt")
             }
             _ => finding(name, try_box(spec)),
         };
@@ -102,11 +103,14 @@ pub(super) fn examine() -> Vec<Finding> {
     findings
 }
 
+/// The way out where none has been found.
+const UNKNOWN: &str = "nothing that is looked for is in the way: try as root, outside of a container, or on another kernel";
+
 fn finding(name: &'static str, tried: Result<(), Error>) -> Finding {
     match tried {
         Ok(()) => Finding::ok(TOPIC, name, "starts"),
         Err(error) => Finding::ok(TOPIC, name, error.to_string())
-            .with(Health::Missing, error.hint().map(str::to_owned)),
+            .with(Health::Missing, error.hint().unwrap_or(UNKNOWN)),
     }
 }
 
@@ -118,7 +122,6 @@ fn without_repetition(finding: Finding, plain: Option<&Finding>) -> Finding {
     }
     Finding {
         detail: format!("as the {PLAIN}"),
-        fix: None,
         ..finding
     }
 }

@@ -32,9 +32,16 @@ fn capabilities() -> Finding {
         (_, []) => finding("all".to_owned()),
         (has, lacks) if has.len() < lacks.len() => {
             let has: Vec<String> = has.iter().copied().map(capability_name).collect();
-            finding(format!("only {}", has.join(", "))).with(Health::Limited, None)
+            let fix = "start clonebox as root, or give its container --privileged";
+            finding(format!("only {}", has.join(", "))).with(Health::Limited, fix)
         }
-        (_, lacks) => finding(format!("all but {}", lacks.join(", "))).with(Health::Limited, None),
+        (_, lacks) => {
+            let lacks = lacks.join(", ");
+            let fix = format!(
+                "let what has started this process leave it {lacks}: of a container, --cap-add"
+            );
+            finding(format!("all but {lacks}")).with(Health::Limited, fix)
+        }
     }
 }
 
@@ -42,7 +49,7 @@ fn new_privileges() -> Finding {
     let finding = |detail| Finding::ok(TOPIC, "set-user-id", detail);
     if caller::has_no_new_privs() {
         finding("no_new_privs is set: sudo and newuidmap have no effect")
-            .with(Health::Limited, None)
+            .with(Health::Limited, "start clonebox from outside of that: a box with --allow-new-privs, a service with NoNewPrivileges=no")
     } else {
         finding("has its effect")
     }
@@ -53,7 +60,12 @@ fn filter() -> Finding {
     if !caller::has_filter() {
         return finding("none is in force");
     }
-    let fix = caller::is_filtered().then(|| caller::FILTERED.to_owned());
+    let fix = if caller::is_filtered() {
+        caller::FILTERED
+    } else {
+        "where it is in the way of a box: start that container with --security-opt seccomp=unconfined, that box with \
+         --seccomp off, or clonebox outside of it"
+    };
     finding("one is in force, and boxes inherit it").with(Health::Limited, fix)
 }
 
@@ -68,8 +80,10 @@ fn container() -> Finding {
 fn chroot() -> Finding {
     let finding = |detail| Finding::ok(TOPIC, "root", detail);
     if caller::is_in_chroot() {
-        finding("this process is in a chroot: there are no user namespaces")
-            .with(Health::Limited, None)
+        finding("this process is in a chroot: there are no user namespaces").with(
+            Health::Limited,
+            "enter it by pivot_root(2) instead, as clonebox --rootfs DIRECTORY does",
+        )
     } else {
         finding("that of the mount namespace")
     }
@@ -78,11 +92,10 @@ fn chroot() -> Finding {
 fn procfs() -> Finding {
     let finding = |detail| Finding::ok(TOPIC, "/proc", detail);
     if !std::path::Path::new("/proc/self").exists() {
-        let fix = "mount -t proc proc /proc".to_owned();
-        return finding("it is not mounted").with(Health::Missing, Some(fix));
+        return finding("it is not mounted").with(Health::Missing, "mount -t proc proc /proc");
     }
     match proc::refusal() {
         None => finding("all of it is to be seen"),
-        Some(reason) => finding("parts of it are covered").with(Health::Limited, Some(reason)),
+        Some(reason) => finding("parts of it are covered").with(Health::Limited, reason),
     }
 }

@@ -21,13 +21,14 @@ pub(super) fn examine() -> Vec<Finding> {
         (true, false) => layout("version 2"),
         (false, true) => layout("version 1"),
         (true, true) => layout("both versions (hybrid)"),
-        (false, false) => layout("no hierarchy is mounted").with(
-            Health::Missing,
-            Some("mount -t cgroup2 cgroup2 /sys/fs/cgroup".to_owned()),
-        ),
+        (false, false) => layout("no hierarchy is mounted")
+            .with(Health::Missing, "mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
     };
     let have = if controllers.is_empty() {
-        Finding::ok(TOPIC, "controllers", "none").with(Health::Missing, None)
+        Finding::ok(TOPIC, "controllers", "none").with(
+            Health::Missing,
+            "mount what has some: mount -t cgroup2 cgroup2 /sys/fs/cgroup, on a kernel that was booted with cgroup_no_v1=all",
+        )
     } else {
         Finding::ok(TOPIC, "controllers", controllers.join(", "))
     };

@@ -60,12 +60,12 @@ fn call(name: &'static str, works: bool, otherwise: &str) -> Finding {
         .with(Health::Limited, way_out(name))
 }
 
-fn way_out(name: &str) -> Option<String> {
-    Some(if caller::has_filter() {
+fn way_out(name: &str) -> String {
+    if caller::has_filter() {
         format!("a seccomp filter is in force here: let it pass {name}, or run outside of it")
     } else {
         "boot a newer kernel".to_owned()
-    })
+    }
 }
 
 /// `PIDFD_THREAD` in `linux/pidfd.h`.
@@ -119,13 +119,11 @@ fn seccomp() -> Finding {
     };
     let finding = |detail: String| Finding::ok(TOPIC, "seccomp", detail);
     match (there.as_slice(), missing.as_slice()) {
-        ([], _) => finding("there are no filters".to_owned()).with(
-            Health::Missing,
-            Some("boot a kernel with CONFIG_SECCOMP_FILTER".to_owned()),
-        ),
+        ([], _) => finding("there are no filters".to_owned())
+            .with(Health::Missing, "boot a kernel with CONFIG_SECCOMP_FILTER"),
         (there, []) => finding(names(there)),
         (there, missing) => finding(format!("{}; without {}", names(there), names(missing)))
-            .with(Health::Limited, None),
+            .with(Health::Limited, way_out("seccomp")),
     }
 }
 
@@ -135,8 +133,11 @@ fn landlock() -> Finding {
         Ok(version) => finding(format!("version {version} of its interface")),
         Err(Errno::EOPNOTSUPP) => finding("it is built in and not active".to_owned()).with(
             Health::Missing,
-            (!root::has_security_module("landlock"))
-                .then(|| "boot with landlock among the modules of lsm=".to_owned()),
+            if root::has_security_module("landlock") {
+                way_out("landlock")
+            } else {
+                "boot with landlock among the modules of lsm=".to_owned()
+            },
         ),
         Err(_) => {
             finding("missing or filtered".to_owned()).with(Health::Missing, way_out("landlock"))

@@ -54,7 +54,7 @@ pub struct Finding {
     pub health: Health,
     /// What was seen: one line.
     pub detail: String,
-    /// What would help, if it is known.
+    /// What would help: of everything that is not as it should be.
     pub fix: Option<String>,
 }
 
@@ -69,10 +69,11 @@ impl Finding {
         }
     }
 
-    fn with(self, health: Health, fix: Option<String>) -> Self {
+    /// It is not as it should be: there is no way to say so without what would help.
+    fn with(self, health: Health, fix: impl Into<String>) -> Self {
         Self {
             health,
-            fix,
+            fix: Some(fix.into()),
             ..self
         }
     }
@@ -121,7 +122,7 @@ impl Diagnosis {
     }
 
     /// An object with `kernel`, `uid`, `can_start` and `findings`, each with `topic`, `name`, `health` (`ok`,
-    /// `limited` or `missing`), `detail` and `fix` (`null` if there is none).
+    /// `limited` or `missing`), `detail` and `fix` (`null` if it is `ok`).
     pub fn to_json(&self) -> Value {
         let findings = self.findings.iter().map(|finding| {
             json!({

@@ -5,7 +5,7 @@
 use std::fs;
 
 use super::{Finding, Health};
-use crate::host::{read_number, subid, userns};
+use crate::host::{find_program, read_number, subid, userns};
 
 const TOPIC: &str = "user namespaces";
 
@@ -24,7 +24,7 @@ fn number() -> Option<Finding> {
     let finding = Finding::ok(TOPIC, "user.max_user_namespaces", most.to_string());
     Some(if most == 0 {
         let fix = "sysctl user.max_user_namespaces=10000".to_owned();
-        finding.with(Health::Missing, Some(fix))
+        finding.with(Health::Missing, fix)
     } else {
         finding
     })
@@ -35,7 +35,7 @@ fn unprivileged() -> Option<Finding> {
     let name = "kernel.unprivileged_userns_clone";
     let finding = Finding::ok(TOPIC, name, value.to_string());
     Some(if value == 0 {
-        finding.with(Health::Limited, Some(format!("sysctl {name}=1")))
+        finding.with(Health::Limited, format!("sysctl {name}=1"))
     } else {
         finding
     })
@@ -46,7 +46,7 @@ fn apparmor() -> Option<Finding> {
     let name = "kernel.apparmor_restrict_unprivileged_userns";
     let finding = Finding::ok(TOPIC, name, value.to_string());
     Some(if value == 1 {
-        finding.with(Health::Limited, Some(format!("sysctl {name}=0")))
+        finding.with(Health::Limited, format!("sysctl {name}=0"))
     } else {
         finding
     })
@@ -70,12 +70,18 @@ fn ranges() -> Vec<Finding> {
         let finding = |detail: String| Finding::ok(TOPIC, file, detail);
         if count == 0 {
             let fix = format!("usermod {option} 100000-165535 {user}, with a range that is free");
-            return finding(format!("gives no range to {user}")).with(Health::Limited, Some(fix));
+            return finding(format!("gives no range to {user}")).with(Health::Limited, fix);
         }
         match subid::helper(helper) {
             Ok(_) => finding(format!("gives {count} ids to {user}")),
-            Err(fault) => finding(format!("gives {count} ids to {user}, and nobody maps them"))
-                .with(Health::Limited, Some(fault)),
+            Err(fault) => {
+                let fix = match find_program(helper) {
+                    Some(_) => fault,
+                    None => "apt install uidmap".to_owned(),
+                };
+                finding(format!("gives {count} ids to {user}, and nobody maps them"))
+                    .with(Health::Limited, fix)
+            }
         }
     })
     .into()

@@ -43,7 +43,12 @@ impl Caller<'_> {
             .expect("it starts");
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         let value = serde_json::from_str(&text);
-        let value = value.unwrap_or_else(|error| panic!("{error}: {text} {:?}", output.stderr));
+        let value: Value =
+            value.unwrap_or_else(|error| panic!("{error}: {text} {:?}", output.stderr));
+        for finding in findings(&value) {
+            let has_fix = finding["fix"].as_str().is_some_and(|fix| !fix.is_empty());
+            assert_eq!(finding["health"] != "ok", has_fix, "{finding:#}");
+        }
         (value, output.status.code().expect("it exits"))
     }
 
@@ -210,6 +215,37 @@ tests! {
             let [health, name] = ["health", "name"].map(|key| finding[key].as_str().expect("text"));
             assert!(page.contains(&format!("  {health:<8} {name} ")), "{name} in {page}");
             assert!(!finding["detail"].as_str().expect("text").is_empty(), "{finding}");
+        }
+    }
+
+    fn whatever_is_in_the_way_there_is_a_way_out_in_both_forms() needs [Seccomp] {
+        let call = |number| move |command: &mut Command| seccomp::refuse_to(command, number, Errno::EPERM);
+        let root = files::directory();
+        let changes: [&dyn Fn(&mut Command); 6] = [
+            &call(libc::SYS_mount),
+            &call(libc::SYS_seccomp),
+            &call(libc::SYS_landlock_create_ruleset),
+            &call(libc::SYS_unshare),
+            &call(libc::SYS_setns),
+            &|command| { command.env("TMPDIR", root.path().join("none")).env("PATH", ""); },
+        ];
+        for change in changes {
+            let run = |words: &[&str]| {
+                let mut command = PLAIN.command();
+                change(&mut command);
+                command.args(words).output().expect("it starts").stdout
+            };
+            let diagnosis: Value = serde_json::from_slice(&run(&["doctor", "--json"])).expect("JSON");
+            let page = String::from_utf8(run(&["doctor"])).expect("UTF-8");
+            let bad = findings(&diagnosis).iter().filter(|finding| finding["health"] != "ok");
+            let mut count = 0;
+            for finding in bad {
+                // Ids and names of cgroups are others each time.
+                let fix = finding["fix"].as_str().unwrap_or_default();
+                assert!(!fix.is_empty() && page.contains(fix), "{finding:#}\n{page}");
+                count += 1;
+            }
+            assert!(count > 0, "{page}");
         }
     }
 

@@ -65,20 +65,22 @@ fn page(diagnosis: &Diagnosis) -> String {
         "{verdict} by user {} on Linux {}.\n",
         diagnosis.uid, diagnosis.kernel
     );
-    let mut topic = "";
+    let (mut topic, mut fix) = ("", None);
     for finding in &diagnosis.findings {
         if finding.topic != topic {
             topic = finding.topic;
             // Writing to a String does not fail.
             let _ = writeln!(page, "\n{topic}");
         }
-        page.push_str(&lines(finding));
+        page.push_str(&lines(finding, fix));
+        fix = finding.fix.as_deref();
     }
     page
 }
 
-/// A line for what was seen, and one for what would help. Long names push the column to the right.
-fn lines(finding: &Finding) -> String {
+/// A line for what was seen, and one for what would help, if that is not above already. Long names push the column to the
+/// right.
+fn lines(finding: &Finding, above: Option<&str>) -> String {
     let Finding {
         name,
         health,
@@ -88,7 +90,7 @@ fn lines(finding: &Finding) -> String {
     } = finding;
     let detail = detail.replace('\n', "; ");
     let mut lines = format!("  {health:<8} {name:<18} {detail}\n");
-    if let Some(fix) = fix {
+    if let Some(fix) = fix.as_deref().filter(|fix| above != Some(fix)) {
         let _ = writeln!(lines, "           {:<18} {fix}", "hint");
     }
     lines
