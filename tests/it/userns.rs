@@ -66,19 +66,31 @@ fn refused(options: &[&str], complaint: &str) {
 /// A box of an ordinary user whom /etc/subuid gives ids, with helpers of the test's own, which look as if they
 /// were set-user-id. In mounts of its own the files are the test's.
 fn with_helpers(script: &str, options: &[&str]) -> Ran {
-    let directory = files::directory();
+    with_helpers_of(&files::directory(), 0o4755, "rw", script, options)
+}
+
+/// The same with helpers of another mode in this directory, which is a mount with these options as well.
+fn with_helpers_of(
+    directory: &TempDir,
+    mode: u32,
+    flags: &str,
+    script: &str,
+    options: &[&str],
+) -> Ran {
     for name in ["newuidmap", "newgidmap"] {
         let path = files::executable(directory.path(), name, script);
-        fs::set_permissions(path, Permissions::from_mode(0o4755)).expect("it is ours");
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
     }
     let list = directory.path().join("subids");
     fs::write(&list, "12345:100000:65536\n").expect("a directory of ours");
     let public = Public::new();
     let mut command = std::process::Command::new("unshare");
     let shell = "mount --bind $0/subids /etc/subuid && mount --bind $0/subids /etc/subgid && \
+                 mount --bind $0 $0 && mount -o remount,bind,$FLAGS $0 && \
                  exec setpriv --reuid=12345 --regid=12345 --clear-groups --inh-caps=-all env PATH=$0 \"$@\"";
     command
-        .args(["--mount", "sh", "-c", shell, text(&directory)])
+        .env("FLAGS", flags)
+        .args(["--mount", "sh", "-c", shell, text(directory)])
         .arg(binary());
     Clonebox::of(command)
         .args(options)
@@ -410,6 +422,21 @@ tests! {
         let public = Public::new();
         let program = ["--userns=auto", "--", public.path(), "__probe", "cat", "/proc/self/setgroups"];
         Clonebox::new().env("PATH", "/nonexistent").args(program).run().succeeds().prints("deny\n");
+    }
+
+    fn a_helper_that_gains_no_privilege_is_named_with_the_range_and_what_is_there() needs [Root, Sources] {
+        for (mode, flags, what) in [
+            (0o755, "suid", "is neither set-user-id root nor has it file capabilities: chmod u+s "),
+            (0o4755, "nosuid", "is on a filesystem that is mounted nosuid, and gains no privilege there\n"),
+        ] {
+            let directory = files::directory();
+            let helper = format!("{}/newuidmap", text(&directory));
+            with_helpers_of(&directory, mode, flags, "#!/bin/sh\n", &["--uidmap", "0:100000:10"])
+                .exits_with(125)
+                .complains(&format!(
+                    "clonebox: --uidmap 0:100000:10: the ids 100000-100009 are mapped by newuidmap and newgidmap: {helper} {what}"
+                ));
+        }
     }
 
     fn a_helper_that_refuses_is_told_in_its_own_words() needs [Root, SetId, Sources] {
