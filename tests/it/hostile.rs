@@ -5,11 +5,15 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{chdir, chroot};
 
 use crate::support::clonebox::Clonebox;
 use crate::support::files;
@@ -194,11 +198,14 @@ tests! {
         let copy = files::executable(place.path(), "clonebox", fs::read(binary()).expect("the command"));
         let before = copy.metadata().expect("a file of ours");
         let bytes = fs::read(&copy).expect("a file of ours");
-        files::executable(root.path(), "script", b"#!/proc/self/exe --version\n");
+        files::executable(root.path(), "script", b"#!/proc/self/exe --help\n");
+        for program in ["/proc/self/exe", "/script"] {
+            assert!(launched_without_a_seal(root.path(), program).contains("[FILTER]"), "{program}");
+        }
         let bind = root.program();
         for (program, name) in [("/proc/self/exe", "direct"), ("/script", "script")] {
             let mut command = std::process::Command::new(&copy);
-            command.args(["--rootfs", root.text(), "-v", &bind, "--timeout", "20", "--", program, "--version"]);
+            command.args(["--rootfs", root.text(), "-v", &bind, "--timeout", "20", "--", program, "--help"]);
             let ran = Clonebox::of(command).run();
             // It is neither clonebox nor anything else that has its way.
             assert!(!ran.stdout().contains("clonebox"), "{name}: {}", ran.stdout());
@@ -219,6 +226,31 @@ tests! {
             exchange(name);
         }
     }
+}
+
+/// What a program of a root filesystem prints that a launcher, this process, executes itself after chroot(2), as
+/// runtimes did: with such a name it is the launcher's own executable again.
+fn launched_without_a_seal(root: &Path, program: &str) -> String {
+    let proc = root.join("proc");
+    fs::create_dir_all(&proc).expect("a directory of ours");
+    let root = root.to_owned();
+    let mut command = std::process::Command::new(program);
+    command.arg("--help");
+    let enter = move || {
+        let own = CloneFlags::CLONE_NEWNS;
+        // Whose root may not do that makes himself one.
+        unshare(own).or_else(|_| unshare(own | CloneFlags::CLONE_NEWUSER))?;
+        let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+        mount(none, "/", none, private, none)?;
+        let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mount(Some("/proc"), &proc, none, bind, none)?;
+        chroot(&root)?;
+        Ok(chdir("/")?)
+    };
+    // SAFETY: the calls take paths of at most a few hundred bytes, for which nix allocates nothing, and no lock.
+    unsafe { command.pre_exec(enter) };
+    let output = command.output().expect("a program that can be executed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Launches boxes while somebody exchanges a directory of their root filesystem for a link to the host.
