@@ -222,6 +222,7 @@ tests! {
     }
 
     fn a_directory_that_is_exchanged_for_a_link_lets_nobody_out() needs [Root] {
+        assert!(exchange_lets_out_who_looks_first(), "the exchange is too slow to be an attack");
         for name in ["a", "proc", "sys", "dev"] {
             exchange(name);
         }
@@ -269,31 +270,52 @@ fn exchange(name: &str) {
     for volume in [root.program(), bind] {
         command.mount(clonebox::Mount::parse_volume(&volume).expect("a good description"));
     }
+    let launch = |round: &usize| {
+        // A template resolves some paths when it is made, and the others at the launch.
+        let started = match round % 2 {
+            0 => command.spawn(),
+            _ => command.prepare().and_then(|template| template.spawn()),
+        };
+        let started = started.map(|mut child| child.wait());
+        assert_untouched(canary.path());
+        started.is_ok()
+    };
+    let started = while_exchanged(&path, &link, || (0..launches()).filter(launch).count());
+    assert!(started > 0, "/{name}: no launch has met the directory");
+    assert!(started < launches(), "/{name}: no launch has met the link");
+}
+
+/// Does something while somebody exchanges a directory for a link.
+fn while_exchanged<T>(path: &Path, link: &Path, act: impl FnOnce() -> T) -> T {
     let stop = AtomicBool::new(false);
-    let started = thread::scope(|scope| {
+    thread::scope(|scope| {
         // Also when an assertion fails: the scope waits for the other thread.
         let _stop = Stop(&stop);
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 // It is busy while it is a mount point here, which it never is.
-                swap(&path, &link);
+                swap(path, link);
                 thread::yield_now();
             }
         });
-        let launch = |round: &usize| {
-            // A template resolves some paths when it is made, and the others at the launch.
-            let started = match round % 2 {
-                0 => command.spawn(),
-                _ => command.prepare().and_then(|template| template.spawn()),
-            };
-            let started = started.map(|mut child| child.wait());
-            assert_untouched(canary.path());
-            started.is_ok()
-        };
-        (0..launches()).filter(launch).count()
-    });
-    assert!(started > 0, "/{name}: no launch has met the directory");
-    assert!(started < launches(), "/{name}: no launch has met the link");
+        act()
+    })
+}
+
+/// Whether a mount point is made outside by who looks whether the directory is one, and then goes by its name.
+fn exchange_lets_out_who_looks_first() -> bool {
+    let (outside, root) = (files::directory(), files::directory());
+    let (path, link) = (root.path().join("a"), root.path().join("link"));
+    fs::create_dir(&path).expect("a directory of ours");
+    symlink(outside.path(), &link).expect("a directory of ours");
+    let make = |_| {
+        let is_directory = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        thread::yield_now();
+        // The one in the root filesystem is there after the first time.
+        let _ = is_directory.then(|| fs::create_dir(path.join("place")));
+        outside.path().join("place").exists()
+    };
+    while_exchanged(&path, &link, || (0..1_000_000).any(make))
 }
 
 /// Says that it is over.
