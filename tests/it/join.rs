@@ -246,6 +246,7 @@ tests! {
             (&["exec"][..], "exec needs the name of a box"),
             (&["exec", "web"], "exec needs a command"),
             (&["exec", "web", "--"], "exec needs a command"),
+            (&["exec", "web", "-w", "/", "/bin/true"], "-w is no command: options of exec stand before the name"),
             (&["exec", "other", "--", "/bin/true"], "there is no box other"),
             (&["exec", &own, "/bin/true"], "there is no box "),
             (&["exec", "4294967296", "/bin/true"], "there is no box 4294967296"),

@@ -167,6 +167,14 @@ tests! {
         refused(&["--hlep"], "there is no option --hlep; did you mean --help?");
     }
 
+    fn a_program_that_is_not_there_and_nearly_a_subcommand_names_it() needs [Box] {
+        let hint = "hint         there is a subcommand exec: clonebox help exec\n";
+        assert!(run(["exce", "web", "ls"]).exits_with(127).stderr().ends_with(hint));
+        for words in [&["--", "exce", "web"][..], &["no-such-program"]] {
+            assert!(!run(words).exits_with(127).stderr().contains("subcommand"));
+        }
+    }
+
     fn an_unknown_option_that_is_near_to_none_names_help() needs [] {
         refused(&["--frobnicate"], "there is no option --frobnicate: try clonebox --help");
         refused(&["-x"], "there is no option -x: try clonebox --help");

@@ -66,11 +66,24 @@ static ALLOCATOR: arena::Arena = arena::Arena::new();
 /// What clonebox itself exits with when it fails, as docker does.
 const EXIT_FAILED: u8 = 125;
 
+/// What it exits with if there is no such program, as shells do.
+const EXIT_NOT_FOUND: u8 = 127;
+
 /// Does what the words ask for: the exit code of the process.
 fn run_and_report(words: impl Iterator<Item = OsString>) -> u8 {
+    let mut words = words.peekable();
+    let first = words.peek().cloned();
     run(words).unwrap_or_else(|failure| {
         render::failure(&failure);
-        failure.exit_code()
+        let code = failure.exit_code();
+        if code == EXIT_NOT_FOUND
+            && let Some(name) = first.as_deref().and_then(suggest::subcommand)
+        {
+            render::hint(&format!(
+                "there is a subcommand {name}: clonebox help {name}"
+            ));
+        }
+        code
     })
 }
 

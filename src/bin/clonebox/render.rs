@@ -37,6 +37,12 @@ pub(crate) fn failure(failure: &Failure) {
     }
 }
 
+/// Prints a way out, below why there is no box.
+pub(crate) fn hint(text: &str) {
+    let line = format!("  {:<12} {text}", "hint");
+    write(&format!("{}\n", styled(DIM, &line)));
+}
+
 /// Prints what the user may want to know of a running box.
 pub(crate) fn notice(notice: Notice) {
     match notice {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What was meant by an option that does not exist.
 
+use std::ffi::OsStr;
+
 use crate::args::Known;
+use crate::commands;
 
 /// Words of docker run that are not needed here, and why.
 const NOT_NEEDED: [(&str, &str); 8] = [
@@ -53,6 +56,12 @@ pub(crate) fn unknown_key(shown: &str, option: &str, known: &[Known]) -> String 
         ),
         None => format!("there is no word {shown}: the words are the options of clonebox --help"),
     }
+}
+
+/// The subcommand that may have been meant by the first word.
+pub(crate) fn subcommand(word: &OsStr) -> Option<&'static str> {
+    let names: Vec<&str> = commands::ALL.iter().map(|one| one.name).collect();
+    nearest(word.to_str()?, &names).filter(|name| word != *name)
 }
 
 /// The word that is most like a name, if one is.

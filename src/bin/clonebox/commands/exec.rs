@@ -81,8 +81,17 @@ fn read(words: Vec<OsString>) -> Result<Option<(String, Options)>, UsageError> {
         UsageError::new("exec needs the name of a box, and a command: see clonebox ps")
     })?;
     let name = utf8(name)?;
-    words.next_if(|word| word == "--");
+    let dashes = words.next_if(|word| word == "--");
     let command: Vec<OsString> = words.collect();
+    if let Some(word) = command
+        .first()
+        .filter(|word| dashes.is_none() && is_option(word))
+    {
+        return Err(UsageError::new(format!(
+            "{} is no command: options of exec stand before the name of the box",
+            word.display()
+        )));
+    }
     if command.is_empty() {
         return Err(UsageError::new(format!(
             "exec needs a command: try clonebox exec {} -- /bin/sh",
