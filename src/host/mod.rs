@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 pub(crate) mod caller;
 pub(crate) mod mountinfo;
+pub(crate) mod namespace;
 pub(crate) mod proc;
 pub(crate) mod root;
 pub(crate) mod subid;

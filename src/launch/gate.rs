@@ -13,8 +13,8 @@ use nix::errno::Errno;
 use super::outcome::Failure;
 use super::signals::AllBlocked;
 use super::userns::{Process, pid_of};
-use super::{pasta, userns};
-use crate::pidfd::{has_ended as is_gone, kill};
+use super::{pasta, unseen, userns};
+use crate::pidfd::has_ended as is_gone;
 use crate::plan::{ForUserns, Pasta, Plan};
 
 /// How often maps are looked for that the child writes itself. Our own choice: it takes some microseconds.
@@ -90,9 +90,7 @@ impl<'a> Gate<'a> {
         }
         let served = self.serve(shared, deadline);
         if served.is_err() {
-            // SAFETY: as for `serve`.
-            let pidfd = unsafe { BorrowedFd::borrow_raw(shared.pidfd.load(Ordering::Acquire)) };
-            let _ = kill(pidfd, libc::SIGKILL);
+            unseen::kill(shared);
         }
         served
     }

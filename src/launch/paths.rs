@@ -21,6 +21,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::own_root;
 use crate::host::mountinfo::Table;
+use crate::host::namespace::{self, in_first_user_namespace};
 use crate::plan::{MountFacts, PathFacts, SourceKind};
 use crate::spec::{
     Attributes, Dev, Mount, MountKind, Namespace, Rootfs, Spec, UserNamespace, Writes,
@@ -348,19 +349,6 @@ fn own_roots(spec: &Spec) -> [bool; 2] {
     }
 }
 
-/// The number of the first user namespace: `linux/proc_ns.h`.
-const PROC_USER_INIT_INO: u64 = 0xefff_fffd;
-
-/// Whether this process is in the first user namespace.
-pub(crate) fn in_first_user_namespace() -> bool {
-    user_namespace() == Some(PROC_USER_INIT_INO)
-}
-
-fn user_namespace() -> Option<u64> {
-    let namespace = std::fs::metadata("/proc/self/ns/user");
-    namespace.ok().map(|found| found.ino())
-}
-
 /// Whether the network namespace belongs to the user namespace of this process, so that the kernel mounts
 /// its sysfs: ioctl_ns(2).
 fn own_network() -> bool {
@@ -377,7 +365,7 @@ fn own_network() -> bool {
     // SAFETY: the descriptor is new and nobody else's.
     let owner = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(owner) });
     let owner = owner.metadata().ok().map(|found| found.ino());
-    owner.is_some() && owner == user_namespace()
+    owner.is_some() && owner == namespace::number("user")
 }
 
 /// Whether openat2(2) is there and not forbidden. Asked for nothing, it is `EINVAL` where it is.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One launch, from the plan to a box or a reason.
 
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use clonebox_child::Shared;
 use nix::errno::Errno;
 
 use super::dumpable::Dumpable;
@@ -16,9 +15,8 @@ use super::frame::{Ends, Frame, Supplies, monotonic_ns};
 use super::gate::{Network, Trouble};
 use super::init::{InitReport, Said, Start, Told};
 use super::outcome::{Failure, Started};
-use super::signals::AllBlocked;
 use super::spawner::Chosen;
-use super::wait;
+use super::{unseen, wait};
 use crate::pidfd::{self, WaitStatus, kill, poll_for, wait_for};
 use crate::plan::{Plan, Role, Terminal};
 
@@ -156,8 +154,8 @@ fn clone_with_porter(frame: &Frame, deadline: Option<Instant>) -> Result<Cloned,
     let gate = frame.gate();
     let work = || match (gate, deadline) {
         (Some(gate), _) => gate.serve_unseen(shared, &over, deadline),
-        (None, Some(deadline)) => end_late(shared, &over, deadline),
-        (None, None) => Ok(None),
+        (None, Some(deadline)) if unseen::end_late(shared, &over, deadline) => Err(Trouble::Other),
+        (None, _) => Ok(None),
     };
     thread::scope(|scope| {
         let porter = thread::Builder::new()
@@ -188,37 +186,12 @@ fn clone_there(
     let mut late = false;
     let pid = spawner.clone_child(frame, deadline, || {
         late = true;
-        kill_unseen(frame.shared());
+        unseen::kill(frame.shared());
     })?;
     Ok(Cloned {
         late,
         ..Cloned::running(pid)
     })
-}
-
-/// Ends the child of a clone that has not returned when its time is up.
-fn end_late(shared: &Shared, over: &AtomicBool, deadline: Instant) -> Result<Network, Trouble> {
-    let _blocked = AllBlocked::new();
-    while !over.load(Ordering::Acquire) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            kill_unseen(shared);
-            return Err(Trouble::Other);
-        }
-        thread::park_timeout(left);
-    }
-    Ok(None)
-}
-
-/// Kills the child of a clone that has not returned.
-fn kill_unseen(shared: &Shared) {
-    let pidfd = shared.pidfd.load(Ordering::Acquire);
-    if pidfd >= 0 {
-        // SAFETY: the kernel has put it there before the child runs; it is closed when the
-        // launch ends, after this.
-        let pidfd = unsafe { BorrowedFd::borrow_raw(pidfd) };
-        let _ = kill(pidfd, libc::SIGKILL);
-    }
 }
 
 /// Why a child that has left the shared memory has not executed its program, if it has not.

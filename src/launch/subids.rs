@@ -5,7 +5,7 @@ use std::fs;
 
 use nix::unistd;
 
-use super::paths::in_first_user_namespace;
+use crate::host::namespace::in_first_user_namespace;
 use crate::host::subid;
 use crate::plan::{BothIds, IdFacts, IdRange};
 use crate::spec::{Spec, UserNamespace};

@@ -143,6 +143,7 @@ pub(crate) fn compile_kind(
             timings: false,
         })
     });
+    let clocks = time::of_user_who_joins(&draft).is_some();
     let each = Box::new(Plan {
         clone: namespaces::clone_call(&draft),
         code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
@@ -176,12 +177,9 @@ pub(crate) fn compile_kind(
         devpts: join::devpts(&draft),
         hands_over: draft.terminal_inside(),
         parent_death: spec.parent_death.value,
-        writes_without_privilege: userns::without_privilege(&draft)
-            || time::is_users_who_joins(&draft),
-        changes_dumpable: draft.change().is_some()
-            || userns::becomes(&draft)
-            || time::is_users_who_joins(&draft),
-        hidden: facts.uid == 0 || spec.join.is_some() && !time::is_users_who_joins(&draft),
+        writes_without_privilege: userns::without_privilege(&draft) || clocks,
+        changes_dumpable: draft.change().is_some() || userns::becomes(&draft) || clocks,
+        hidden: facts.uid == 0 || spec.join.is_some() && !clocks,
         numbers: draft.numbers,
         role: draft.role(),
         time_namespace: spec.namespaces.time.is_some(),

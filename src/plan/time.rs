@@ -7,7 +7,7 @@ use super::call::{Call, Value};
 use super::draft::Draft;
 use super::file;
 use super::step::Steps;
-use crate::spec::{Origin, TimeOffset};
+use crate::spec::{Origin, Setting, TimeOffset};
 
 const UNSHARE_FLAGS: &[(&str, u64)] = &[("CLONE_NEWTIME", libc::CLONE_NEWTIME as u64)];
 const FILE: &CStr = c"/proc/self/timens_offsets";
@@ -19,30 +19,28 @@ pub(super) fn offsets(draft: &Draft<'_>, steps: &mut Steps) {
     let Some(setting) = &draft.spec.namespaces.time else {
         return;
     };
-    if is_users_who_joins(draft) {
+    if of_user_who_joins(draft).is_some() {
         return;
     }
     unshare(&setting.origin, steps);
     file::write(&setting.origin, ACTION, FILE, text(setting.value), steps);
 }
 
-/// Whether an ordinary user joins a box with clocks of its own. He may make a namespace like its only in
+/// The clocks of an ordinary user who joins a box that has its own. He may make a namespace like its only in
 /// the user namespace of the box, and before he is there the memory has to be undumpable, whereby the file of the
 /// offsets becomes root's. So he opens that before. The kernel asks whether whoever has opened it may set clocks: he
 /// may, because the user namespace is his.
-pub(super) fn is_users_who_joins(draft: &Draft<'_>) -> bool {
+pub(super) fn of_user_who_joins<'a>(draft: &Draft<'a>) -> Option<&'a Setting<TimeOffset>> {
     let spec = draft.spec;
-    spec.join.is_some() && spec.namespaces.time.is_some() && draft.facts.uid != 0
+    let joins = spec.join.is_some() && draft.facts.uid != 0;
+    spec.namespaces.time.as_ref().filter(|_| joins)
 }
 
 /// What such a user does before he joins the namespaces: nothing but that *may* come between.
 pub(super) fn before_joining(draft: &Draft<'_>, steps: &mut Steps) {
-    let Some(setting) = &draft.spec.namespaces.time else {
+    let Some(setting) = of_user_who_joins(draft) else {
         return;
     };
-    if !is_users_who_joins(draft) {
-        return;
-    }
     file::open(&setting.origin, ACTION, FILE, steps);
     // PR_SET_DUMPABLE(2const). The launch restores it: `launch/dumpable.rs`.
     let name = Value::Name("PR_SET_DUMPABLE", libc::PR_SET_DUMPABLE as usize);
@@ -52,12 +50,9 @@ pub(super) fn before_joining(draft: &Draft<'_>, steps: &mut Steps) {
 
 /// What he does when he is there.
 pub(super) fn after_joining(draft: &Draft<'_>, steps: &mut Steps) {
-    let Some(setting) = &draft.spec.namespaces.time else {
+    let Some(setting) = of_user_who_joins(draft) else {
         return;
     };
-    if !is_users_who_joins(draft) {
-        return;
-    }
     unshare(&setting.origin, steps);
     file::write_opened(&setting.origin, ACTION, text(setting.value), steps);
 }

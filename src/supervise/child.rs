@@ -291,7 +291,7 @@ impl Child {
 
     fn poll(&mut self, options: i32) -> io::Result<Option<ExitStatus>> {
         if self.end.is_none() {
-            if self.look_at_log(options)?.is_none() {
+            if !self.look_at_log(options)? {
                 return Ok(None);
             }
             let Some((status, usage)) = poll_for(&self.pidfd, libc::WEXITED | options)? else {
@@ -303,23 +303,20 @@ impl Child {
     }
 
     /// Waits for the end and leaves the process to be waited for, where its id is still needed to find it in the
-    /// kernel's log. `None` if it has not ended.
-    fn look_at_log(&mut self, options: i32) -> nix::Result<Option<()>> {
-        let Some(mut log) = self.log.take() else {
-            return Ok(Some(()));
+    /// kernel's log. Whether it has ended, as far as that is known: without a log nobody looks.
+    fn look_at_log(&mut self, options: i32) -> nix::Result<bool> {
+        let Some(log) = &mut self.log else {
+            return Ok(true);
         };
-        match poll_for(&self.pidfd, libc::WEXITED | libc::WNOWAIT | options) {
-            Ok(Some((status, _))) => {
-                if status.raw() & 0x7f == libc::SIGSYS {
-                    self.forbidden = log.forbidden_call(self.pid);
-                }
-                Ok(Some(()))
-            }
-            unfinished => {
-                self.log = Some(log);
-                unfinished.map(|_| None)
-            }
+        let ended = poll_for(&self.pidfd, libc::WEXITED | libc::WNOWAIT | options)?;
+        let Some((status, _)) = ended else {
+            return Ok(false);
+        };
+        if let WaitStatus::Killed(libc::SIGSYS) | WaitStatus::Dumped(libc::SIGSYS) = status {
+            self.forbidden = log.forbidden_call(self.pid);
         }
+        self.log = None;
+        Ok(true)
     }
 
     fn set_end(&mut self, status: WaitStatus, usage: Usage) {

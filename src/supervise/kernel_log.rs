@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
 use super::audit::{ForbiddenCall, killed};
+use crate::host::namespace::in_first_pid_namespace;
 use crate::poll::readable;
 
 /// How long the kernel's thread that writes audit records may take. Our own choice: it is woken before the process
@@ -24,7 +25,7 @@ impl KernelLog {
     /// The end of the log. `None` where this process may not read it (CAP_SYSLOG, if the sysctl
     /// `kernel.dmesg_restrict` is set), or where records have other process ids than this process sees.
     pub(crate) fn end() -> Option<Self> {
-        if !is_initial_pid_namespace() {
+        if !in_first_pid_namespace() {
             return None;
         }
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
@@ -76,11 +77,4 @@ impl KernelLog {
             }
         }
     }
-}
-
-/// Whether this process has the ids that the kernel's log has.
-fn is_initial_pid_namespace() -> bool {
-    /// `PROC_PID_INIT_INO` in the kernel's `proc_ns.h`.
-    const INITIAL: u64 = 0xefff_fffc;
-    std::fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() == INITIAL)
 }
