@@ -319,7 +319,7 @@ tests! {
         }
     }
 
-    fn a_filter_that_kills_nothing_opens_no_log() needs [Root, Seccomp, Strace] {
+    fn a_filter_that_kills_nothing_opens_no_log() needs [Root, Seccomp, Strace, KernelLog] {
         let opens = |profile: String| {
             let (_keep, path) = file("profile.json", profile);
             let traced = Command::new("strace")
