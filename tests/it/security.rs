@@ -1,4 +1,5 @@
-//! docs/security.md says what is true: its table is what a survey finds, and the tests that it names are there.
+//! docs/security.md says what is true: its table is what a survey finds, and it names tests that are there, for each
+//! attack some, and each that is about one.
 
 use std::fs;
 use std::net::TcpListener;
@@ -193,13 +194,26 @@ fn cells(page: &'static str) -> Vec<Vec<&'static str>> {
         .collect()
 }
 
-/// The names of tests on the page: `` `module::name` ``.
-fn named() -> Vec<&'static str> {
+/// The names of tests in a text: `` `module::name` ``.
+fn named(text: &str) -> Vec<&str> {
     let is_name = |piece: &&str| {
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c);
         piece.contains("::") && piece.chars().all(letters)
     };
-    PAGE.split('`').skip(1).step_by(2).filter(is_name).collect()
+    text.split('`').skip(1).step_by(2).filter(is_name).collect()
+}
+
+/// The lines of the table under this heading, but for its head.
+fn rows(heading: &str) -> Vec<&'static str> {
+    let (_, section) = PAGE
+        .split_once(&format!("\n## {heading}\n"))
+        .expect("a heading of the page");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    section
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .skip(2)
+        .collect()
 }
 
 tests! {
@@ -229,11 +243,27 @@ tests! {
             let Some((module, name)) = name.rsplit_once("::") else { return false };
             ZONE.iter().any(|(zone, source)| *zone == module && source.contains(&format!("fn {name}(")))
         };
-        let missing: Vec<&str> = named()
+        let missing: Vec<&str> = named(PAGE)
             .into_iter()
             .filter(|name| !tests.iter().any(|test| test.name() == *name) && !in_zone(name))
             .collect();
         assert!(missing.is_empty(), "docs/security.md names tests that do not exist: {missing:#?}");
-        assert!(named().len() > 30, "it names tests");
+        assert!(named(PAGE).len() > 30, "it names tests");
+    }
+
+    fn each_attack_of_the_page_has_its_test_and_each_test_of_one_its_place() needs [] {
+        for heading in ["Attacks", "What has happened to others"] {
+            let rows = rows(heading);
+            assert!(rows.len() > 10, "{heading}: a table");
+            for row in rows {
+                assert!(!named(row).is_empty(), "{heading}: {row}");
+            }
+        }
+        let named = named(PAGE);
+        let tests = crate::all();
+        let names = tests.iter().map(|test| test.name());
+        let of_attacks = names.filter(|name| name.starts_with("escape::") || name.starts_with("hostile::"));
+        let missing: Vec<&str> = of_attacks.filter(|name| !named.contains(name)).collect();
+        assert!(missing.is_empty(), "docs/security.md does not name {missing:#?}");
     }
 }

@@ -164,17 +164,19 @@ tests! {
     fn the_mounts_of_a_process_outside_are_for_those_who_may_trace_and_mount() needs [Root, Userns, Idmap] {
         let (root, outside) = (Root::new(), Outside::new());
         let own = std::process::id().to_string();
-        let attack = ["setns", &own, &outside.canary];
-        let run = |options: &[&str]| root.run(options, &attack).succeeds();
-        run(&["--pid", "host", "--cap-add", "SYS_PTRACE", "--cap-add", "SYS_ADMIN"]).prints("fine\n");
-        for options in [
-            &[][..],
-            &["--pid", "host"],
-            &["--pid", "host", "--cap-add", "SYS_ADMIN"],
-            &["--pid", "host", "--cap-add", "SYS_PTRACE"],
-            &["--pid", "host", "--userns", "auto", "--cap-add", "ALL"],
-        ] {
-            assert_refused(run(options).stdout().trim_end());
+        for way in ["pidfd", "path"] {
+            let attack = ["setns", way, &own, &outside.canary];
+            let run = |options: &[&str]| root.run(options, &attack).succeeds();
+            run(&["--pid", "host", "--cap-add", "SYS_PTRACE", "--cap-add", "SYS_ADMIN"]).prints("fine\n");
+            for options in [
+                &[][..],
+                &["--pid", "host"],
+                &["--pid", "host", "--cap-add", "SYS_ADMIN"],
+                &["--pid", "host", "--cap-add", "SYS_PTRACE"],
+                &["--pid", "host", "--userns", "auto", "--cap-add", "ALL"],
+            ] {
+                assert_refused(run(options).stdout().trim_end());
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ tests! {
         let canary = files::write(directory.path(), "canary", "644", "");
         let canary = canary.to_str().expect("UTF-8");
         let own = std::process::id().to_string();
-        for attack in [&["chroot-out", canary][..], &["pivot-out", canary], &["setns", &own, canary], &["open", canary]] {
+        for attack in [&["chroot-out", canary][..], &["pivot-out", canary], &["setns", "pidfd", &own, canary], &["setns", "path", &own, canary], &["open", canary]] {
             refused(attack);
             refused(&[&["nested"], attack].concat());
         }

@@ -46,7 +46,7 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         "pivot-out" => say(roots::pivot_out(&words[0])),
         "queue" => say(outside::queue(&words[0])),
         "segment" => say(outside::segment(number(&words[0]))),
-        "setns" => say(roots::join(number(&words[0]), &words[1])),
+        "setns" => say(roots::join(&words[0], number(&words[1]), &words[2])),
         "survey" => survey::run(words),
         "trace" => outside::trace(number(&words[0]) as i32, &words[1]),
         "type" => say(outside::type_into_terminal(number(&words[0]), &words[1])),

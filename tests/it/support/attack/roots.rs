@@ -87,20 +87,17 @@ pub(super) fn pivot_out(file: &OsString) -> io::Result<()> {
 }
 
 /// Joins the mount namespace of a process, by its pidfd or by its /proc, and reads a file there.
-pub(super) fn join(pid: usize, file: &OsString) -> io::Result<()> {
-    let by_pidfd = || {
+pub(super) fn join(way: &OsString, pid: usize, file: &OsString) -> io::Result<()> {
+    let fd: OwnedFd = if way == "pidfd" {
         // SAFETY: the call takes numbers.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
         check(fd)?;
         // SAFETY: the descriptor is new, and nobody else's.
-        enter_namespace(&unsafe { OwnedFd::from_raw_fd(fd as i32) })
+        unsafe { OwnedFd::from_raw_fd(fd as i32) }
+    } else {
+        File::open(format!("/proc/{pid}/ns/mnt"))?.into()
     };
-    let by_path = |_| enter_namespace(&File::open(format!("/proc/{pid}/ns/mnt"))?.into());
-    by_pidfd().or_else(by_path)?;
-    File::open(file).map(drop)
-}
-
-fn enter_namespace(fd: &OwnedFd) -> io::Result<()> {
     // SAFETY: the call takes numbers.
-    check(unsafe { libc::setns(fd.as_raw_fd(), libc::CLONE_NEWNS) }.into())
+    check(unsafe { libc::setns(fd.as_raw_fd(), libc::CLONE_NEWNS) }.into())?;
+    File::open(file).map(drop)
 }
