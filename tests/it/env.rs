@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
 
-use crate::support::{Clonebox, files, run_probe, tests};
+use crate::support::{Clonebox, binary, files, run_probe, tests};
 
 /// The variables of a box with these options whose names begin with `T_`.
 #[track_caller]
@@ -175,5 +176,22 @@ tests! {
         };
         assert!(!printed(&["--userns", "auto"]).contains("SUDO_UID="));
         assert!(printed(&["--userns", "auto", "-e", "SUDO_UID"]).contains("SUDO_UID=1000\n"));
+    }
+
+    fn sudo_itself_is_not_told_of_to_a_user_namespace_or_a_root_filesystem() needs [Sudo, Userns, Execveat] {
+        let printed = |options: &[&str]| {
+            let mut sudo = Command::new("sudo");
+            sudo.arg("-n").arg(binary()).args(options).args(["--", "/usr/bin/env"]);
+            Clonebox::of(sudo).run().succeeds().stdout()
+        };
+        let of_sudo = |text: &str| text.lines().filter(|line| line.starts_with("SUDO_")).count();
+        let (with, uid) = (printed(&[]), nix::unistd::getuid());
+        assert!(with.contains(&format!("SUDO_UID={uid}\n")) && of_sudo(&with) >= 4, "{with}");
+        for options in [&["--userns", "auto"][..], &["--rootfs", "system"], &["--rootfs", "system", "--userns", "auto"]] {
+            let without = printed(options);
+            assert!(of_sudo(&without) == 0 && without.contains("PATH="), "{options:?}: {without}");
+        }
+        let asked_for = printed(&["--userns", "auto", "-e", "SUDO_UID"]);
+        assert!(asked_for.contains(&format!("SUDO_UID={uid}\n")) && of_sudo(&asked_for) == 1, "{asked_for}");
     }
 }
