@@ -70,14 +70,12 @@ const EXIT_FAILED: u8 = 125;
 const EXIT_NOT_FOUND: u8 = 127;
 
 /// Does what the words ask for: the exit code of the process.
-fn run_and_report(words: impl Iterator<Item = OsString>) -> u8 {
-    let mut words = words.peekable();
-    let first = words.peek().cloned();
-    run(words).unwrap_or_else(|failure| {
+fn run_and_report(mut words: impl Iterator<Item = OsString> + Clone) -> u8 {
+    run(words.clone()).unwrap_or_else(|failure| {
         render::failure(&failure);
         let code = failure.exit_code();
         if code == EXIT_NOT_FOUND
-            && let Some(name) = first.as_deref().and_then(suggest::subcommand)
+            && let Some(name) = words.next().as_deref().and_then(suggest::subcommand)
         {
             render::hint(&format!(
                 "there is a subcommand {name}: clonebox help {name}"
