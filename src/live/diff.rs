@@ -31,13 +31,18 @@ const DIRECTORY: OFlag = OFlag::O_DIRECTORY
     .union(OFlag::O_CLOEXEC)
     .union(OFlag::O_RDONLY);
 
-/// All changes, by path: those of a directory before those in it.
-pub(crate) fn diff(lower: &Path, upper: &Path) -> nix::Result<Vec<(Change, PathBuf)>> {
+/// All changes, by path: those of a directory before those in it. Told is each name of the upper layer that was
+/// compared.
+pub(crate) fn diff(
+    lower: &Path,
+    upper: &Path,
+    compared: &mut dyn FnMut(&Path),
+) -> nix::Result<Vec<(Change, PathBuf)>> {
     let follow = DIRECTORY.difference(OFlag::O_NOFOLLOW);
     let lower = open(lower, follow, Mode::empty())?;
     let upper = open(upper, follow, Mode::empty())?;
     let mut changes = Vec::new();
-    compare(Some(&lower), &upper, Path::new("/"), &mut changes)?;
+    compare(Some(&lower), &upper, Path::new("/"), &mut changes, compared)?;
     changes.sort_by(|(_, one), (_, other)| one.cmp(other));
     Ok(changes)
 }
@@ -47,6 +52,7 @@ fn compare(
     upper: &OwnedFd,
     path: &Path,
     changes: &mut Vec<(Change, PathBuf)>,
+    compared: &mut dyn FnMut(&Path),
 ) -> nix::Result<()> {
     let names = names(upper)?;
     for name in &names {
@@ -59,6 +65,7 @@ fn compare(
             None => None,
         };
         let path = path.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+        compared(&path);
         if is_whiteout(&now) {
             changes.push((Change::Deleted, path));
             continue;
@@ -82,7 +89,7 @@ fn compare(
             Some(lower) => Some(openat(lower, name.as_c_str(), DIRECTORY, Mode::empty())?),
             None => None,
         };
-        compare(before.as_ref(), &now, &path, changes)?;
+        compare(before.as_ref(), &now, &path, changes, compared)?;
     }
     if let Some(lower) = lower.filter(|_| is_opaque(upper)) {
         let gone = self::names(lower)?

@@ -208,11 +208,25 @@ impl Entry {
     ///
     /// [`ErrorKind::State`](crate::ErrorKind::State) if there is no such layer or if it cannot be read.
     pub fn diff(&self) -> Result<Vec<(Change, PathBuf)>, Error> {
+        self.diff_with(|_| {})
+    }
+
+    /// The same, where that may take long: each path that has been compared is told, also one that is in no change.
+    ///
+    /// # Errors
+    ///
+    /// As [`diff`](Self::diff).
+    pub fn diff_with(
+        &self,
+        mut compared: impl FnMut(&Path),
+    ) -> Result<Vec<(Change, PathBuf)>, Error> {
         let name = self.name();
         match self.overlay() {
-            Some((lower, Some(upper))) => diff(lower, &upper.join("upper")).map_err(|errno| {
-                Error::state_failed(&format!("look at what the box {name} has written"), errno)
-            }),
+            Some((lower, Some(upper))) => {
+                diff(lower, &upper.join("upper"), &mut compared).map_err(|errno| {
+                    Error::state_failed(&format!("look at what the box {name} has written"), errno)
+                })
+            }
             Some((_, None)) => Err(Error::state(format!(
                 "what the box {name} writes over its root lies in memory that only the box can reach: start it with --upper"
             ))),

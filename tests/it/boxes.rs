@@ -329,8 +329,8 @@ tests! {
         let mut terminal = Terminal::new();
         let running = start();
         terminal.run(stop(&[]));
-        terminal.expect("clonebox: stopping 2 boxes, 0 have ended\r\x1b[K");
-        terminal.expect("clonebox: stopping 2 boxes, 1 have ended\r\x1b[K");
+        terminal.expect("clonebox: stopping 2 boxes: 0 done\r\x1b[K");
+        terminal.expect("clonebox: stopping 2 boxes: 1 done\r\x1b[K");
         assert_eq!(terminal.end(), Change::Exited(0));
         drop(running);
         let running = start();
@@ -342,6 +342,66 @@ tests! {
         let running = start();
         stop(&[]).run().succeeds().prints("").says_nothing_else();
         drop(running);
+    }
+
+    fn stop_of_one_box_tells_so_too() needs [Box, Ptmx] {
+        let state = State::new();
+        let running = state.start("one", &[]);
+        let mut terminal = Terminal::new();
+        terminal.run(state.clonebox().env("TERM", "xterm").args(["stop", "-t", "100ms", "one"]));
+        terminal.expect("clonebox: stopping 1 box\r\x1b[K");
+        assert_eq!(terminal.end(), Change::Exited(0));
+        drop(running);
+    }
+
+    fn rm_tells_at_a_terminal_how_far_it_is_and_only_there() needs [Box, Ptmx] {
+        let state = State::new();
+        let start = || for name in ["one", "two"] {
+            state.clonebox().args(["-d", "--name", name]).probe(["stay"]).run().succeeds();
+        };
+        // An error takes the place of the line.
+        let rm = |quiet: &[&'static str]| {
+            state.clonebox().env("TERM", "xterm").env("NO_COLOR", "1").args(["rm", "one", "two"]).args(quiet)
+        };
+        start();
+        let mut terminal = Terminal::new();
+        terminal.run(rm(&[]));
+        terminal.expect("clonebox: removing 2 boxes: 0 done\r\x1b[Kclonebox: the box one runs");
+        terminal.expect("clonebox: removing 2 boxes: 1 done\r\x1b[Kclonebox: the box two runs");
+        assert_eq!(terminal.end(), Change::Exited(125));
+        let mut terminal = Terminal::new();
+        terminal.run(rm(&["--force", "--quiet"]));
+        assert_eq!(terminal.end(), Change::Exited(0));
+        terminal.has_not_seen("removing");
+        start();
+        rm(&["--force"]).run().succeeds().prints("").says_nothing_else();
+        assert_eq!(state.files(), [""; 0]);
+    }
+
+    fn diff_of_many_files_tells_at_a_terminal_how_far_it_is_and_only_there() needs [Root, Execveat, Ptmx] {
+        let (state, root, upper) = (State::new(), Root::new(), crate::support::files::directory());
+        let many = upper.path().join("upper/many");
+        fs::create_dir_all(&many).expect("it is ours");
+        for number in 0..5000 {
+            fs::write(many.join(format!("{number:04}")), "").expect("it is ours");
+        }
+        let (layer, program) = (upper.path().to_str().expect("UTF-8"), root.program());
+        let layers = ["--rootfs-overlay", root.text(), "--upper", layer, "-v", &program];
+        let words = [&["-d", "--name", "web"][..], &layers, &["--", "/it", "__probe", "stay"]].concat();
+        state.run(&words).succeeds();
+        let diff = |quiet: &[&'static str]| state.clonebox().env("TERM", "xterm").args(["diff", "web"]).args(quiet);
+        let mut terminal = Terminal::new();
+        terminal.run(diff(&[]));
+        terminal.expect("clonebox: comparing, 4096 names so far\r\x1b[K");
+        terminal.expect("A /many/4999");
+        assert_eq!(terminal.end(), Change::Exited(0));
+        let mut terminal = Terminal::new();
+        terminal.run(diff(&["-q"]));
+        assert_eq!(terminal.end(), Change::Exited(0));
+        terminal.has_not_seen("comparing");
+        let text = diff(&[]).run().succeeds().says_nothing_else().stdout();
+        assert_eq!(text.lines().filter(|line| line.starts_with("A /many/")).count(), 5000);
+        state.run(&["rm", "-f", "web"]).succeeds();
     }
 
     fn a_list_of_none_is_a_head() needs [] {

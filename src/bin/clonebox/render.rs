@@ -2,7 +2,7 @@
 //! Everything that the command prints.
 
 use std::env;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 
 use clonebox::{Arch, Notice, Outcome, RefusedCall, StepTiming, Violation};
@@ -180,26 +180,44 @@ fn shows_styles() -> bool {
     !is_dumb && io::stderr().is_terminal()
 }
 
-/// A line that is at a terminal for as long as something takes, and nowhere else.
+/// How far something is that takes long: a line at a terminal for as long as it takes, and nowhere else.
 #[derive(Debug)]
-pub(crate) struct Passing {
-    shown: bool,
+pub(crate) struct Progress {
+    shows: bool,
+    is_shown: bool,
 }
 
-/// Shows a line until it is dropped.
-pub(crate) fn passing(line: &str) -> Passing {
-    let shown = shows_styles();
-    if shown {
-        write(&format!("clonebox: {line}"));
-    }
-    Passing { shown }
-}
+/// The beginning of the line, and nothing on it: ECMA-48.
+const ERASE: &str = "\r\x1b[K";
 
-impl Drop for Passing {
-    fn drop(&mut self) {
-        if self.shown {
-            write("\r\x1b[K");
+impl Progress {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            shows: !quiet && shows_styles(),
+            is_shown: false,
         }
+    }
+
+    /// Shows a line in the place of the one before.
+    pub(crate) fn show(&mut self, line: fmt::Arguments<'_>) {
+        if self.shows {
+            let erase = if self.is_shown { ERASE } else { "" };
+            write(&format!("{erase}clonebox: {line}"));
+            self.is_shown = true;
+        }
+    }
+
+    /// Takes the line away, before anything else is printed.
+    pub(crate) fn erase(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
+            write(ERASE);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.erase();
     }
 }
 

@@ -5,6 +5,7 @@
 use clonebox::{Entry, Registry};
 use nix::sys::signal::Signal;
 
+use crate::render::Progress;
 use crate::usage::UsageError;
 use crate::{EXIT_FAILED, Failure, render};
 
@@ -38,6 +39,29 @@ pub(super) fn each<T>(all: Vec<T>, mut act: impl FnMut(T) -> Result<(), Failure>
         }
     }
     code
+}
+
+/// The same where each takes time: at a terminal a line tells how many boxes this is done to, and to how many it is done.
+pub(super) fn each_in_turn<T>(
+    all: Vec<T>,
+    quiet: bool,
+    doing: &str,
+    mut act: impl FnMut(T) -> Result<(), Failure>,
+) -> u8 {
+    let count = all.len();
+    let mut progress = Progress::new(quiet);
+    let mut done = 0;
+    each(all, |one| {
+        match count {
+            1 => progress.show(format_args!("{doing} 1 box")),
+            _ => progress.show(format_args!("{doing} {count} boxes: {done} done")),
+        }
+        done += 1;
+        let result = act(one);
+        // The error, if it is one, comes next.
+        progress.erase();
+        result
+    })
 }
 
 /// A signal by name, with or without `SIG`, or by number.

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 use argh::{ArgsInfo, FromArgs};
 use clonebox::{BoxState, Entry};
 
-use super::boxes::{each, some};
+use super::boxes::{each_in_turn, some};
 use super::words::{self, Asked};
 use crate::{Failure, named, render};
 
 pub(super) const HELP: &str = "\
-Usage: clonebox rm [-f] NAME...
+Usage: clonebox rm [OPTIONS] NAME...
 Forgets boxes that have ended, their logs and how they ended.
 
   -f, --force   kill those that run; a name that no box has is no error
+  -q, --quiet   does not tell at a terminal how far it is
 ";
 
 /// Forgets boxes.
@@ -24,6 +25,9 @@ struct Args {
     /// also those that run
     #[argh(switch, short = 'f')]
     force: bool,
+    /// say nothing but errors
+    #[argh(switch, short = 'q')]
+    quiet: bool,
 }
 
 pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
@@ -33,7 +37,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
     };
     some("rm", &names)?;
     let registry = named::registry()?;
-    Ok(each(names, |name| {
+    Ok(each_in_turn(names, args.quiet, "removing", |name| {
         if args.force {
             let Ok(entry) = registry.find(&name) else {
                 return Ok(());

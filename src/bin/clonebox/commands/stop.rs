@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use argh::{ArgsInfo, FromArgs};
 use clonebox::{BoxState, Entry};
 
-use super::boxes::{each, signal, some};
+use super::boxes::{each, each_in_turn, signal, some};
 use super::words::{self, Asked};
 use crate::usage::UsageError;
 use crate::{Failure, convert, named, render, typed};
@@ -77,13 +77,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
         each(names, |name| ask(registry.find(&name)?))
     };
     let until = Instant::now().checked_add(timeout);
-    let (all, mut ended) = (asked.len(), 0);
-    let ends = each(asked, |entry| {
-        let _line = (all > 1 && !args.quiet)
-            .then(|| render::passing(&format!("stopping {all} boxes, {ended} have ended")));
-        ended += 1;
-        end(&entry, until)
-    });
+    let ends = each_in_turn(asked, args.quiet, "stopping", |entry| end(&entry, until));
     Ok(code.max(ends))
 }
 
