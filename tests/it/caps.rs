@@ -5,7 +5,7 @@ use clonebox::CapabilitySet;
 use crate::support::clonebox::{Clonebox, run};
 use crate::support::processes::eventually;
 use crate::support::status::Status;
-use crate::support::{binary, probe, tests};
+use crate::support::{alone, binary, probe, run_probe, tests};
 
 const CHOWN: u64 = 1 << 0;
 const KILL: u64 = 1 << 5;
@@ -123,6 +123,35 @@ tests! {
         let own = Status::own();
         let status = Status::in_a_box(&["--allow-new-privs"]);
         assert_eq!(status.words("NoNewPrivs"), own.words("NoNewPrivs"));
+    }
+
+    fn root_of_a_box_gets_nothing_back_that_it_has_given_up() needs [Root, SetId] {
+        let program = [&probe::path(), "__probe", "cat", "/proc/self/status"];
+        let given_up = [&["without-capabilities"], &program[..]].concat();
+        let again = |options: &[&str]| Status::printed(run_probe(options, &given_up).succeeds().stdout()).set("CapEff");
+        assert_eq!(again(&["--allow-new-privs"]), CapabilitySet::DEFAULT.0 & limit(), "execve(2) gives it back");
+        assert_eq!(again(&[]), 0);
+        assert_eq!(again(&["--allow-new-privs", "--cap-drop", "ALL"]), 0);
+    }
+
+    fn a_program_of_a_box_may_set_securebits_for_those_that_it_executes() needs [Box] {
+        // SECBIT_NOROOT and SECBIT_NOROOT_LOCKED.
+        let program = [&probe::path(), "__probe", "cat", "/proc/self/status"];
+        let status = run_probe(&[], &[&["with-securebits", "3"], &program[..]].concat()).succeeds().stdout();
+        assert_eq!(Status::printed(status).set("CapEff"), 0);
+        let bits = [&probe::path(), "__probe", "securebits"];
+        run_probe(&[], &[&["with-securebits", "3"], &bits[..]].concat()).succeeds().prints("0x3\n");
+    }
+
+    fn the_callers_securebits_are_the_boxs_unless_it_has_a_user_namespace() needs [Root, Userns] {
+        let has = |options: &[&str], bits: &str| {
+            let mut caller = std::process::Command::new(probe::path());
+            // SECBIT_NO_SETUID_FIXUP: who changes from root to a user keeps its capabilities.
+            caller.args(["__probe", "with-securebits", "4"]).arg(binary()).args(options);
+            Clonebox::of(caller).probe(["securebits"]).run().succeeds().prints(bits);
+        };
+        has(&[], "0x4\n");
+        has(&alone(), "0x0\n");
     }
 
     fn the_command_keeps_no_capability_but_kill_while_the_box_runs() needs [Root] {

@@ -1,12 +1,13 @@
 //! The smaller walls: what is covered in /proc and /sys, docker's words for that, user namespaces inside.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
-use crate::support::alone;
 use crate::support::clonebox::{run, run_probe};
 use crate::support::rootfs::Root;
+use crate::support::state::State;
 use crate::support::status::Status;
-use crate::support::tests;
+use crate::support::{Clonebox, alone, files, probe, tests};
 
 tests! {
     fn what_is_covered_can_be_left_as_it_is() needs [Root] {
@@ -98,5 +99,35 @@ tests! {
         run(["--userns=auto", "--disable-userns", "--cap-add=SYS_RESOURCE", "--", "/bin/true"])
             .exits_with(125)
             .complains("--disable-userns: with CAP_SYS_RESOURCE the box could allow them again: drop it\n");
+    }
+
+    fn what_is_executed_is_dumpable_again() needs [Box] {
+        let program = probe::path();
+        run_probe(&[], &["without-dumpable", &program, "__probe", "dumpable"]).succeeds().prints("1\n");
+    }
+
+    fn a_program_that_its_user_cannot_read_is_not_dumpable_and_not_looked_into() needs [Root] {
+        let directory = files::directory();
+        let bytes = fs::read(probe::path()).expect("this binary");
+        let copy = files::executable(directory.path(), "it", bytes);
+        let program = copy.to_str().expect("UTF-8");
+        for (mode, is_dumpable, looked) in [(0o755, true, "fine"), (0o111, false, "EACCES")] {
+            fs::set_permissions(&copy, Permissions::from_mode(mode)).expect("ours");
+            let dumpable = |options: &[&str]| {
+                let ran = Clonebox::new().args(options).args(["--", program, "__probe", "dumpable"]).run();
+                ran.succeeds().stdout() == "1\n"
+            };
+            assert_eq!(dumpable(&["-u", "1234:1234"]), is_dumpable, "{mode:o}");
+            assert_eq!(dumpable(&["--cap-drop", "DAC_OVERRIDE"]), is_dumpable, "{mode:o}");
+            assert!(dumpable(&[]), "root passes over permissions");
+            let state = State::new();
+            let user = ["-u", "1234:1234", "--pid", "host"];
+            let web = [&["-d", "--name", "web"], &user[..], &["--", program, "__probe", "stay"]].concat();
+            state.run(&web).succeeds();
+            let pid = state.pid("web").to_string();
+            let said = run_probe(&user, &["trace", &pid, "/"]).succeeds().stdout();
+            state.run(&["rm", "-f", "web"]).succeeds();
+            assert_eq!(said.lines().nth(1), Some(looked), "{mode:o}: {said}");
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 
+use clonebox::CapabilitySet;
+
 use crate::support::clonebox::Ran;
 use crate::support::status::Status;
 use crate::support::{Clonebox, files, probe, run_probe, tests};
@@ -31,9 +33,9 @@ impl Copy {
     }
 
     /// Set-user-id of somebody else.
-    fn set_id() -> Self {
+    fn set_id(to: u32) -> Self {
         let copy = Self::new();
-        chown(&copy.path, Some(OTHER), Some(OTHER)).expect("root may");
+        chown(&copy.path, Some(to), Some(to)).expect("root may");
         fs::set_permissions(&copy.path, Permissions::from_mode(0o6755)).expect("root may");
         copy
     }
@@ -72,17 +74,29 @@ impl Copy {
 
 tests! {
     fn with_new_privileges_a_set_user_id_program_has_its_effect() needs [Root, SetId] {
-        let status = Copy::set_id().status(&["--allow-new-privs"]);
+        let status = Copy::set_id(OTHER).status(&["--allow-new-privs"]);
         assert_eq!(status.words("Uid")[1], OTHER.to_string());
     }
 
     fn a_set_user_id_program_gains_nothing() needs [Root, SetId] {
-        let copy = Copy::set_id();
+        let copy = Copy::set_id(OTHER);
         for options in [&[][..], &["--cap-add", "ALL"], &["--init"]] {
             let status = copy.status(options);
             assert_eq!((status.words("Uid")[1], status.words("Gid")[1]), ("1234", "1234"), "{options:?}");
             assert_eq!(status.set("CapEff"), 0, "{options:?}");
         }
+    }
+
+    fn a_set_user_id_program_of_roots_has_the_capabilities_of_the_box_and_no_others() needs [Root, SetId] {
+        let copy = Copy::set_id(0);
+        let gains = |options: &[&str]| {
+            let status = copy.status(options);
+            (status.words("Uid")[1].to_owned(), status.set("CapEff"))
+        };
+        let (root, all) = ("0".to_owned(), CapabilitySet::DEFAULT.0 & Status::own().set("CapBnd"));
+        assert_eq!(gains(&["--allow-new-privs"]), (root.clone(), all));
+        assert_eq!(gains(&["--allow-new-privs", "--cap-drop", "ALL"]), (root, 0));
+        assert_eq!(gains(&[]), ("1234".to_owned(), 0));
     }
 
     fn with_new_privileges_file_capabilities_have_their_effect() needs [Root, SetId] {

@@ -15,6 +15,7 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use caps::CapSet;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -37,6 +38,8 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         }
         "bind" => say(TcpListener::bind(("127.0.0.1", port(&words[0])))),
         "connect" => say(TcpStream::connect(("127.0.0.1", port(&words[0])))),
+        // SAFETY: the call takes numbers.
+        "dumpable" => println!("{}", unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }),
         "execute" => say(Command::new(&words[0]).args(&words[1..]).status()),
         "key" => println!("{}", key(&words[0])),
         "keys" => keys(&words[0]),
@@ -47,6 +50,8 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         }
         "open" => words.iter().for_each(|path| say(File::open(path))),
         "rename" => say(std::fs::rename(&words[0], &words[1])),
+        // SAFETY: the call takes numbers.
+        "securebits" => println!("{:#x}", unsafe { libc::prctl(libc::PR_GET_SECUREBITS) }),
         "signal" => {
             let pid = words[0].to_str().and_then(|word| word.parse().ok());
             let pid = Pid::from_raw(pid.expect("a process id"));
@@ -56,6 +61,23 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         "with-key" => {
             add_key(&words[0], &words[1]);
             become_program(&words[2..])
+        }
+        "with-securebits" => {
+            let bits: libc::c_ulong = port(&words[0]).into();
+            // SAFETY: the call takes numbers.
+            let set = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits) };
+            assert_eq!(set, 0, "{}", io::Error::last_os_error());
+            become_program(&words[1..])
+        }
+        "without-capabilities" => {
+            for set in [CapSet::Effective, CapSet::Permitted] {
+                caps::clear(None, set).expect("its own");
+            }
+            become_program(words)
+        }
+        "without-dumpable" => {
+            nix::sys::prctl::set_dumpable(false).expect("its own");
+            become_program(words)
         }
         "without-keyctl" => {
             let errno = port(&words[0]);
