@@ -25,6 +25,7 @@ use crate::spec::{Access, Spec, capability_name};
 const CAP_SETPCAP: u8 = 8;
 const CAP_SETGID: u8 = 6;
 const CAP_SETUID: u8 = 7;
+const CAP_NET_BIND_SERVICE: u8 = 10;
 const CAP_SYS_PTRACE: u8 = 19;
 const CAP_SYS_NICE: u8 = 23;
 const CAP_SYS_RESOURCE: u8 = 24;
@@ -52,7 +53,21 @@ pub(super) fn parent(action: &str, errno: Errno) -> Option<String> {
 }
 
 /// Why pasta(1) cannot connect a network.
-pub(super) fn pasta() -> Option<String> {
+pub(super) fn pasta(spec: &Spec) -> Option<String> {
+    no_device().or_else(|| low_port(spec))
+}
+
+/// A port that the caller may not open.
+fn low_port(spec: &Spec) -> Option<String> {
+    const FIRST: &str = "net.ipv4.ip_unprivileged_port_start";
+    let first = host::read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start")?;
+    let port = spec.ports.iter().map(|port| port.value.host).min()?;
+    (lacks(CAP_NET_BIND_SERVICE) && u64::from(port) < first).then(|| {
+        format!("this user may open ports from {first} on: take another than {port}, or sysctl {FIRST}={port}")
+    })
+}
+
+fn no_device() -> Option<String> {
     const DEVICE: &str = "/dev/net/tun";
     let opened = fs::OpenOptions::new().read(true).write(true).open(DEVICE);
     let error = opened.err()?;
@@ -241,6 +256,10 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
         }
         ("setgroups" | "setresgid", Errno::EPERM) => missing(CAP_SETGID),
         ("setresuid", Errno::EPERM) => missing(CAP_SETUID),
+        ("setgroups" | "setresgid" | "setresuid", Errno::EINVAL) if let Some(join) = &spec.join => Some(format!(
+            "the user namespace of the box {} has no such id: one that is started with --userns auto has many",
+            join.value.name
+        )),
         ("setresuid", Errno::EAGAIN) => Some("the user has reached a limit of processes: ulimit -u".to_owned()),
         ("prctl" | "capset", Errno::EPERM) if !user => missing(CAP_SETPCAP),
         ("fcntl", Errno::EBADF) => Some("the caller has no such descriptor open".to_owned()),
@@ -251,6 +270,9 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
             "without a root filesystem of the box's own nothing is made: make the directory, or mount on one that is there"
                 .to_owned(),
         ),
+        ("open_tree", Errno::ENOENT) if step.action.starts_with("make a mount of ") => {
+            Some("nothing is made on the host: make it first".to_owned())
+        }
         ("open_tree" | "move_mount" | "mount_setattr" | "fsopen" | "fsmount", Errno::ENOSYS) => {
             Some(format!("this kernel has no {}(2), or a filter forbids it", step.call.name))
         }

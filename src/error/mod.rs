@@ -124,7 +124,7 @@ impl Error {
                 error.0.hint = hint::parent(action, errno);
                 error
             }
-            Failure::Call(failed) => Self::call_failed(*failed, plan),
+            Failure::Call(failed) => Self::call_failed(*failed, plan, spec),
             Failure::BoxEnded => {
                 let name = spec.join.as_ref().map_or("", |join| join.value.name());
                 Self::state(format!("the box {name} has ended"))
@@ -193,7 +193,7 @@ impl Error {
         error
     }
 
-    fn call_failed(failed: FailedCall, plan: &Plan) -> Self {
+    fn call_failed(failed: FailedCall, plan: &Plan, spec: &Spec) -> Self {
         let FailedCall {
             action,
             call,
@@ -203,7 +203,7 @@ impl Error {
         } = failed;
         let hint = match (&cause, &maps) {
             (Cause::Errno(errno), Some(path)) => hint::idmap(*errno, path),
-            (Cause::Words(_), None) if call.starts_with("pasta ") => hint::pasta(),
+            (Cause::Words(_), None) if call.starts_with("pasta ") => hint::pasta(spec),
             (Cause::Words(_), None) => hint::helper(&call),
             _ => None,
         };

@@ -49,7 +49,8 @@ impl Registry {
                 "XDG_RUNTIME_DIR is {path:?}, and no absolute path"
             ))),
             _ => Err(Error::state(
-                "there is no place for the state of boxes with names: XDG_RUNTIME_DIR is not set"
+                "there is no place for the state of boxes with names: XDG_RUNTIME_DIR is not set \
+                 (a directory that is this user's alone)"
                     .to_owned(),
             )),
         }

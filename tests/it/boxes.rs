@@ -404,6 +404,16 @@ tests! {
         state.run(&["rm", "-f", "web"]).succeeds();
     }
 
+    fn a_list_has_commands_as_a_shell_reads_them() needs [Box] {
+        let state = State::new();
+        let script = "trap 'exit 3' TERM; while :; do sleep 1; done";
+        state.run(&["-d", "--name", "web", "--", "/bin/sh", "-c", script]).succeeds();
+        let table = state.run(&["ps"]).succeeds().stdout();
+        let quoted = r"/bin/sh -c 'trap '\''exit 3'\'' TERM; while :; do sleep 1; done'";
+        assert!(table.ends_with(&format!("   {quoted}\n")), "{table}");
+        state.run(&["rm", "-f", "web"]).succeeds();
+    }
+
     fn a_list_of_none_is_a_head() needs [] {
         let state = State::new();
         let table = state.run(&["ps"]).succeeds().stdout();

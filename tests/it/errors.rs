@@ -231,6 +231,14 @@ tests! {
             .complains(" of environment; together the kernel takes at most ");
     }
 
+    fn a_volume_that_is_not_there_is_not_made() needs [Box] {
+        run_probe(&["--volume", "/dev/none:/tmp"], &["cwd"])
+            .exits_with(125)
+            .complains("clonebox: cannot make a mount of /dev/none: No such file or directory (ENOENT)\n")
+            .complains("  asked by     --volume /dev/none:/tmp\n")
+            .complains("  hint         nothing is made on the host: make it first\n");
+    }
+
     fn a_missing_working_directory_is_named() needs [Box] {
         run_probe(&["--workdir", "/dev/none"], &["cwd"])
             .exits_with(125)

@@ -357,6 +357,15 @@ tests! {
         assert_eq!((status.set("CapEff"), status.set("CapBnd")), (1, 1));
     }
 
+    fn an_id_that_the_box_has_not_is_told() needs [Userns, Execveat] {
+        let state = State::new();
+        let _web = state.start("web", &crate::support::alone());
+        exec(&state, &["-u", "77:78"], &["pid"])
+            .exits_with(125)
+            .complains("clonebox: cannot become group 78: Invalid argument (EINVAL)\n")
+            .complains("  hint         the user namespace of the box web has no such id: ");
+    }
+
     fn what_the_first_process_has_given_up_nobody_gets() needs [Root, Execveat] {
         let state = State::new();
         let drops = ["--bounding-set=-chown", "/bin/true"];

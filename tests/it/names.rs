@@ -236,7 +236,7 @@ tests! {
         let mut command = Command::new(binary());
         command.env_remove("XDG_RUNTIME_DIR").env(State::VARIABLE, "");
         let refused = Clonebox::of(command).args(["--name", "web", "--", "/bin/true"]).run();
-        refused.exits_with(125).complains("XDG_RUNTIME_DIR is not set");
+        refused.exits_with(125).complains("XDG_RUNTIME_DIR is not set (a directory that is this user's alone)");
         let mut command = Command::new(binary());
         command.env_remove("XDG_RUNTIME_DIR").env(State::VARIABLE, "");
         Clonebox::of(command).args(["--", "/bin/true"]).run().succeeds();

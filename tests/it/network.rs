@@ -145,6 +145,24 @@ tests! {
         fake.is_gone();
     }
 
+    fn a_port_that_the_user_may_not_open_is_told_with_the_first_that_he_may() needs [Box] {
+        let fake = Fake::new("echo no >&2; exit 1");
+        let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").expect("Linux");
+        let (first, device) = (first.trim(), fs::File::options().read(true).write(true).open("/dev/net/tun"));
+        let refused = |port: &str| {
+            let ports = format!("{port}:80");
+            fake.clonebox(&["-p", "5000:80", "-p", &ports]).probe(["pid"]).run().exits_with(125)
+        };
+        let hint = format!("  hint         this user may open ports from {first} on: take another than 1, or sysctl ");
+        // What comes first is the device.
+        if nix::unistd::geteuid().is_root() || first == "0" || device.is_err() {
+            refused("1").says_nothing_of("may open ports");
+        } else {
+            refused("1").complains(&hint);
+        }
+        refused("4000").says_nothing_of("may open ports");
+    }
+
     fn a_pasta_that_ends_without_a_word_is_told() needs [Box] {
         let fake = Fake::new("exit 0");
         fake.clonebox(&[]).probe(["pid"]).run().exits_with(125).complains("pasta: it has ended without a word\n");

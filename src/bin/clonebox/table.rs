@@ -50,6 +50,25 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// Words as a shell reads them, but for what could drive a terminal, which is escaped.
+pub(crate) fn words(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    let shown = word.chars().map(|c| match c {
+        '\'' => "'\\''".to_owned(),
+        '"' | '\\' => c.to_string(),
+        c => c.escape_debug().to_string(),
+    });
+    format!("'{}'", shown.collect::<String>())
+}
+
 /// A time, in its largest unit.
 pub(crate) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
@@ -70,6 +89,15 @@ mod tests {
         let mut table = Table::new(["A", "B"]);
         table.row(["long".to_owned(), "x".to_owned()]);
         assert_eq!(table.to_string(), "A      B\nlong   x\n");
+    }
+
+    #[test]
+    fn words_are_quoted_as_for_a_shell_and_drive_no_terminal() {
+        let shown = |word: &str| words(&["a=b/c".to_owned(), word.to_owned()]);
+        assert_eq!(shown("größe"), "a=b/c größe");
+        assert_eq!(shown(""), "a=b/c ''");
+        assert_eq!(shown("echo \"it's\" \\"), r#"a=b/c 'echo "it'\''s" \'"#);
+        assert_eq!(shown("\x1b[2J\n\u{202e}"), r"a=b/c '\u{1b}[2J\n\u{202e}'");
     }
 
     #[test]

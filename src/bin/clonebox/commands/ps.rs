@@ -50,11 +50,6 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
 fn row(entry: &Entry) -> [String; 7] {
     let load = entry.load();
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let command: Vec<String> = entry
-        .command()
-        .iter()
-        .map(|word| word.escape_debug().to_string())
-        .collect();
     [
         entry.name().to_owned(),
         or_dash(entry.pid().map(|pid| pid.to_string())),
@@ -62,7 +57,7 @@ fn row(entry: &Entry) -> [String; 7] {
         state(entry.state()),
         or_dash(load.memory_bytes.map(table::bytes)),
         or_dash(load.cpu.map(|time| format!("{:.1}s", time.as_secs_f64()))),
-        command.join(" "),
+        table::words(entry.command()),
     ]
 }
 

@@ -21,7 +21,8 @@ Asks boxes to end with SIGTERM, and kills those that have not after a time.
       --all             all boxes of the caller
   -q, --quiet           does not tell at a terminal how far it is
 
-It returns when they have ended. All are asked at once.
+It returns when they have ended. All are asked at once. As PID 1 a program
+ignores a signal that it has no handler for: start such with --init.
 ";
 
 /// What docker has.

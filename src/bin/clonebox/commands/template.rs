@@ -107,12 +107,10 @@ fn list(words: Vec<OsString>) -> Result<u8, Failure> {
 }
 
 fn row(template: &PinnedTemplate) -> [String; 3] {
-    let words = template.words().iter();
-    let words: Vec<String> = words.map(|word| word.escape_debug().to_string()).collect();
     [
         template.name().to_owned(),
         table::age(template.created().elapsed().unwrap_or_default()),
-        words.join(" "),
+        table::words(template.words()),
     ]
 }
 
