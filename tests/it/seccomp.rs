@@ -342,6 +342,25 @@ tests! {
         run(["--seccomp", "default", "--seccomp-log", "--", "/bin/true"]).succeeds();
     }
 
+    fn the_kernels_log_has_what_is_refused_if_that_is_asked_for() needs [Box, Seccomp, KernelLog] {
+        let record = |call| format!(" syscall={} ", number(call));
+        let is_told = || {
+            let mut log = KernelLog::end().expect("the log");
+            assert_eq!(answers(&["--seccomp", "default"], &[called("request_key", &[])]), ["EPERM"]);
+            assert_eq!(answers(&["--seccomp", "default", "--seccomp-log"], &[called("add_key", &[])]), ["EPERM"]);
+            while let Some(told) = log.next() {
+                assert!(!told.contains(&record("request_key")), "{told}");
+                if told.contains(&record("add_key")) {
+                    return true;
+                }
+            }
+            false
+        };
+        // Of what is logged too often the kernel leaves out some, for seconds: `printk_ratelimit`.
+        let again = || std::thread::sleep(Duration::from_secs(5));
+        assert!((0..5).any(|_| is_told() || { again(); false }));
+    }
+
     fn the_filter_is_the_last_step_but_one() needs [] {
         let plan = run(["--seccomp", "default", "--explain", "--", "/bin/true"]).succeeds().stdout();
         let lines: Vec<&str> = plan.lines().rev().collect();

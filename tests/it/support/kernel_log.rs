@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel has logged of processes that a filter has killed.
+//! What the kernel has logged of calls that a filter has refused or for which it has killed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -29,22 +29,27 @@ impl KernelLog {
         Ok(Self(file))
     }
 
-    /// Whether a filter has killed a process since then, or in a moment from now.
-    pub(crate) fn tells_of_a_kill(&mut self) -> bool {
+    /// The next record of seccomp's since then, which is there or comes in a moment.
+    pub(crate) fn next(&mut self) -> Option<String> {
         let mut record = [0; 8192];
         loop {
             if let Ok(length @ 1..) = self.0.read(&mut record) {
                 let record = String::from_utf8_lossy(&record[..length]);
-                if record.contains("type=1326 ") && record.contains(" sig=31 ") {
-                    return true;
+                if record.contains("type=1326 ") {
+                    return Some(record.into_owned());
                 }
                 continue;
             }
             let mut asked = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
             if poll(&mut asked, PollTimeout::from(PATIENCE_MS)) == Ok(0) {
-                return false;
+                return None;
             }
         }
+    }
+
+    /// Whether a filter has killed a process.
+    pub(crate) fn tells_of_a_kill(&mut self) -> bool {
+        std::iter::from_fn(|| self.next()).any(|record| record.contains(" sig=31 "))
     }
 }
 
@@ -55,6 +60,10 @@ pub(super) fn is_readable() -> Result<(), String> {
     let namespace = std::fs::metadata("/proc/self/ns/pid").map_err(|error| error.to_string())?;
     if namespace.ino() != 0xefff_fffc {
         return Err("not the initial process namespace".into());
+    }
+    let logged = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_logged");
+    if !logged.is_ok_and(|logged| logged.contains("errno")) {
+        return Err("kernel.seccomp.actions_logged has no errno".into());
     }
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["getppid"], "action": "SCMP_ACT_KILL"}]}"#;
