@@ -45,11 +45,21 @@ pub(super) fn parent(action: &str, errno: Errno) -> Option<String> {
             "this process has no CAP_SYS_PTRACE, which root needs to look into a box that it starts"
                 .to_owned(),
         ),
-        (_, Errno::EMFILE) => {
-            Some("this process has too many open files: raise ulimit -n".to_owned())
-        }
-        _ => None,
+        (_, errno) => everywhere(errno),
     }
+}
+
+/// Why any call fails.
+pub(super) fn everywhere(errno: Errno) -> Option<String> {
+    /// More than a launch needs. A descriptor of a higher number than the limit is not called one too many by all calls.
+    const ENOUGH: u64 = 32;
+    let is_few = || getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(limit, _)| limit < ENOUGH);
+    match errno {
+        Errno::EMFILE => true,
+        Errno::EINVAL | Errno::EBADF => is_few(),
+        _ => false,
+    }
+    .then(|| "this process has too many open files: raise ulimit -n".to_owned())
 }
 
 /// Why pasta(1) cannot connect a network.
@@ -152,6 +162,10 @@ pub(super) fn limit(errno: Errno, file: Option<&CgroupFile>) -> Option<String> {
         Errno::EACCES | Errno::EPERM | Errno::EROFS if !nix::unistd::geteuid().is_root() => Some(
             "no cgroup has been delegated to this user: run with sudo, or under \
              systemd-run --user --scope -p Delegate=yes"
+                .to_owned(),
+        ),
+        Errno::EACCES | Errno::EPERM if !in_first_user_namespace() => Some(
+            "cgroups belong to a user namespace above this one: set the limits outside of it, or delegate one"
                 .to_owned(),
         ),
         Errno::EROFS => Some(

@@ -94,7 +94,9 @@ impl Error {
     }
 
     pub(crate) fn parent(action: &str, errno: Errno) -> Self {
-        Self::new(ErrorKind::Parent, action, errno)
+        let mut error = Self::new(ErrorKind::Parent, action, errno);
+        error.0.hint = hint::parent(action, errno);
+        error
     }
 
     pub(crate) fn state(message: String) -> Self {
@@ -106,6 +108,13 @@ impl Error {
     }
 
     pub(crate) fn launch(failure: Failure, plan: &Plan, spec: &Spec) -> Self {
+        let mut error = Self::told(failure, plan, spec);
+        let Inner { hint, errno, .. } = &mut *error.0;
+        *hint = hint.take().or_else(|| errno.and_then(hint::everywhere));
+        error
+    }
+
+    fn told(failure: Failure, plan: &Plan, spec: &Spec) -> Self {
         let failure = match failure {
             // A box that is ending takes no process any more, and kills those that it has.
             Failure::NoProcess(Errno::ENOMEM)
@@ -119,11 +128,7 @@ impl Error {
             failure => failure,
         };
         match failure {
-            Failure::Parent(action, errno) => {
-                let mut error = Self::new(ErrorKind::Parent, action, errno);
-                error.0.hint = hint::parent(action, errno);
-                error
-            }
+            Failure::Parent(action, errno) => Self::parent(action, errno),
             Failure::Call(failed) => Self::call_failed(*failed, plan, spec),
             Failure::BoxEnded => {
                 let name = spec.join.as_ref().map_or("", |join| join.value.name());

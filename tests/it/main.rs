@@ -38,6 +38,7 @@ mod pool;
 mod process;
 mod profiles;
 mod readme;
+mod remedy;
 mod report;
 mod rootfs;
 mod seccomp;
@@ -100,6 +101,7 @@ fn all() -> Vec<Test> {
         process::tests(),
         profiles::tests(),
         readme::tests(),
+        remedy::tests(),
         report::tests(),
         rootfs::tests(),
         seccomp::tests(),

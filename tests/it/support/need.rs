@@ -43,6 +43,8 @@ pub(crate) enum Need {
     Pids,
     /// The kernel's log can be read and tells of processes that filters kill, by the ids that this process sees.
     KernelLog,
+    /// The kernel can forbid the processes of a box, and allow them again, to execute memory (since Linux 6.6).
+    MemfdNoexec,
     /// None is in force: what one of a container's answers, a box's own cannot.
     Unfiltered,
     /// The system's python3 with the bindings of libseccomp.
@@ -92,7 +94,7 @@ pub(crate) enum Need {
     SetId,
 }
 
-const ALL: [(Need, &str); 35] = [
+const ALL: [(Need, &str); 36] = [
     (Need::Box, "box"),
     (Need::Root, "root"),
     (Need::NotRoot, "notroot"),
@@ -104,6 +106,7 @@ const ALL: [(Need, &str); 35] = [
     (Need::Pids, "pids"),
     (Need::KernelLog, "kernel-log"),
     (Need::Unfiltered, "unfiltered"),
+    (Need::MemfdNoexec, "memfd_noexec"),
     (Need::MountSetattr, "mount_setattr"),
     (Need::OpenTreeNamespace, "open_tree_namespace"),
     (Need::Libseccomp, "libseccomp"),
@@ -170,6 +173,10 @@ impl Need {
             }
             Self::Limits => works(&["-m=64m", "--cpus=1", "--pids-limit=64", "--", "/bin/true"]),
             Self::Examples => when(example("many").is_file(), "not built"),
+            Self::MemfdNoexec => {
+                let script = "cd /proc/sys/vm && echo 2 >memfd_noexec && echo 1 >memfd_noexec";
+                works(&["--cap-add=ALL", "--", "/bin/sh", "-c", script])
+            }
             Self::Execveat => {
                 let root = tempfile::tempdir().map_err(|error| error.to_string())?;
                 let root = format!("--rootfs={}", root.path().display());
