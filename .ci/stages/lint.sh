@@ -12,6 +12,14 @@ for architecture in x86_64 aarch64; do
   fi
 done
 
+# The fuzzer's targets are a workspace of their own. Nothing is linked, so its C++ need not be compiled.
+if cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml; then
+  check 'cargo clippy for fuzz' env CUSTOM_LIBFUZZER_PATH=/nowhere/libfuzzer.a RUSTFLAGS='--cfg fuzzing' \
+    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/fuzz" cargo clippy --locked --manifest-path fuzz/Cargo.toml -- -D warnings
+else
+  skipped 'the crates of the fuzzer cannot be fetched'
+fi
+
 if need shellcheck; then
   mapfile -t scripts < <(grep -rlE '^#!.*sh$|^# shellcheck shell=' .ci tests/vm tests/container packaging fuzz/run)
   check shellcheck shellcheck --external-sources "${scripts[@]}"

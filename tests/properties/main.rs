@@ -7,7 +7,6 @@ mod choices;
 mod kit;
 mod passwords;
 mod plans;
-
 mod strings;
 
 use proptest::collection::vec;

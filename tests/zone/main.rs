@@ -8,6 +8,8 @@
 mod choices;
 #[path = "../properties/kit.rs"]
 mod kit;
+#[path = "../properties/launches.rs"]
+mod launches;
 mod support;
 
 mod allocations;
