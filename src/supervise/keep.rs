@@ -94,6 +94,31 @@ impl Supervisor {
     /// what the box writes to its piped streams or to its new terminal to `write`, piece by piece. Those who
     /// come through `door`, of [`Claim::door`](crate::Claim::door), see it as well.
     ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use clonebox::{Command, Registry, Stdio, Supervisor};
+    ///
+    /// let supervisor = Supervisor::new()?;
+    /// let template = Command::new("/srv/server")
+    ///     .name("web")
+    ///     .stdin(Stdio::null())
+    ///     .stdout(Stdio::piped())
+    ///     .stderr(Stdio::piped())
+    ///     .prepare()?;
+    /// let mut claim = Registry::of_user()?.claim(&template)?;
+    /// claim.detached();
+    /// let (mut log, door) = (claim.log(2 << 20)?, claim.door()?);
+    /// let mut child = template.spawn()?;
+    /// claim.started(&child)?;
+    /// let outcome = supervisor.keep(&mut child, Some(door), |stream, bytes| {
+    ///     let _ = log.append(stream, bytes);
+    /// })?;
+    /// claim.ended(&outcome)?;
+    /// claim.leave(); // with its log, until somebody forgets it
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Child::wait`], and of poll(2).

@@ -38,6 +38,7 @@ mod pool;
 mod process;
 mod profiles;
 mod readme;
+mod registry;
 mod remedy;
 mod report;
 mod rootfs;
@@ -101,6 +102,7 @@ fn all() -> Vec<Test> {
         process::tests(),
         profiles::tests(),
         readme::tests(),
+        registry::tests(),
         remedy::tests(),
         report::tests(),
         rootfs::tests(),

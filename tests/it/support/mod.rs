@@ -9,6 +9,7 @@ pub(crate) mod files;
 mod filtered;
 pub(crate) mod harness;
 mod inside;
+mod keeper;
 pub(crate) mod kernel_log;
 pub(crate) mod need;
 pub(crate) mod probe;

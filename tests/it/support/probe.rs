@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{act, aside, attack, confined, filtered, inside};
+use super::{act, aside, attack, confined, filtered, inside, keeper};
 
 /// The path of this binary, to be run in a box with `__probe` and a word.
 pub(crate) fn path() -> String {
@@ -49,6 +49,7 @@ pub(crate) fn run() -> Option<ExitCode> {
         "fault" => inside::fault(),
         "fetch" => inside::fetch(&words[0]),
         "fds" => inside::descriptors(),
+        "keep" => keeper::keep(words[0].as_ref(), utf8(&words[1]), &words[2..]),
         "leftovers" => aside::leftovers(&words[0]),
         "links" => inside::links(words),
         "list" => inside::list(&words[0]),
@@ -67,6 +68,7 @@ pub(crate) fn run() -> Option<ExitCode> {
         "stat" => inside::stat(words),
         "stay" => inside::stay(),
         "try" => inside::try_to_make(words),
+        "visit" => keeper::visit(words[0].as_ref(), utf8(&words[1])),
         "umask" => inside::umask(),
         "with-ambient" => inside::with_ambient(words),
         "with-groups" => inside::with_groups(words),
@@ -81,4 +83,8 @@ pub(crate) fn run() -> Option<ExitCode> {
         ),
     }
     Some(ExitCode::SUCCESS)
+}
+
+fn utf8(word: &OsString) -> &str {
+    word.to_str().expect("UTF-8")
 }
