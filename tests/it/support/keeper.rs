@@ -1,6 +1,7 @@
 //! What `clonebox -d` and `clonebox attach` do, done by a program that has only the library.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 
 use clonebox::{Command, Registry, Stdio, Supervisor};
@@ -36,5 +37,6 @@ pub(super) fn visit(directory: &Path, name: &str) {
     let supervisor = Supervisor::new().expect("signals");
     let entry = Registry::at(directory).find(name).expect("a box");
     let socket = entry.attach().expect("a keeper");
-    println!("{:?}", supervisor.attach(&socket).expect("a visit"));
+    let why = supervisor.attach(&socket).expect("a visit");
+    writeln!(std::io::stdout(), "{why:?}").expect("a reader");
 }
