@@ -22,6 +22,7 @@ use nix::unistd::{Pid, getpid, gettid};
 
 use super::frame::Frame;
 use super::signals::AllBlocked;
+use super::wait;
 use crate::pidfd;
 
 /// Requests for which there is room from the start. Our own number: more than launch at once.
@@ -122,7 +123,8 @@ impl Chosen {
     }
 
     /// Has the clone of a frame made; `late` is called once if there is no answer until the deadline, and has to
-    /// bring one about.
+    /// bring one about. Where there is nothing to do before the child has left the shared memory, that is waited for
+    /// as well, so that whoever launches is woken once and not twice.
     pub(super) fn clone_child(
         &self,
         frame: &Frame,
@@ -136,6 +138,9 @@ impl Chosen {
             asker: thread::current(),
         });
         self.0.some.notify_one();
+        if frame.plan.start_timeout.is_none() && frame.gate().is_none() {
+            wait::until_left(&frame.shared().running, None);
+        }
         let mut late = Some(late);
         loop {
             if let Some(answer) = answer.get() {
@@ -214,6 +219,9 @@ impl Ask {
         // SAFETY: whoever asks keeps the frame where it is until it has the answer.
         let frame = unsafe { &*self.frame };
         let result = frame.clone_child();
+        if result.is_err() {
+            wait::leave(&frame.shared().running);
+        }
         // SAFETY: the same of the answer, for which it waits.
         let answer = unsafe { &*self.answer };
         answer.give(result);

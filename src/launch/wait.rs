@@ -26,6 +26,13 @@ pub(super) fn until_left(running: &AtomicU32, deadline: Option<Instant>) -> bool
     }
 }
 
+/// Clears it in the place of a child that was never made.
+pub(super) fn leave(running: &AtomicU32) {
+    running.store(0, Ordering::Release);
+    // SAFETY: the word lives during the call, which touches no memory.
+    unsafe { libc::syscall(libc::SYS_futex, running.as_ptr(), libc::FUTEX_WAKE, 1) };
+}
+
 /// The deadline on the kernel's clock, in the form that `FUTEX_WAIT_BITSET` takes.
 fn absolute(deadline: Instant) -> TimeSpec {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));

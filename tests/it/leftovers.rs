@@ -77,6 +77,10 @@ tests! {
         run_probe(&[], &["leftovers", "clone"]).succeeds().prints("");
     }
 
+    fn a_thread_learns_of_a_clone_that_failed_and_leaves_nothing() needs [Box] {
+        run_probe(&["--timeout", "60"], &["leftovers", "clone-by-another-thread"]).succeeds().prints("");
+    }
+
     fn the_command_leaves_nothing_after_a_success() needs [Box] {
         of_the_command(&[], &["/bin/sh", "-c", "exit 3"], 3);
     }

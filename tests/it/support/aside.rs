@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::thread;
 
 use clonebox::{Command, ErrorKind, UserNamespace};
 use nix::errno::Errno;
@@ -32,6 +33,10 @@ fn start(scenario: &str) {
             command(&["exit", "0"]).userns(UserNamespace::Host),
             ErrorKind::Clone,
         ),
+        "clone-by-another-thread" => {
+            let launch = thread::spawn(|| start("clone"));
+            launch.join().expect("it fails as it should");
+        }
         // The lowest number, which is the next that a launch takes for itself.
         "descriptor" => fails(command(&["exit", "0"]).pass_fd(3), ErrorKind::Setup),
         "exec" => fails(&Command::new("/dev/null/none"), ErrorKind::Exec),
