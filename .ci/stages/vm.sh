@@ -17,7 +17,7 @@ install -m 755 tests/vm/suite "$rootfs/test"
 
 boot() { # boot SUITE: leaves a log and a status
   local status=0
-  TIMEOUT=1500 TMPDIR=$CI_TMP tests/vm/run "$rootfs" "$CI_CACHE/kernels" "$1" >"$CI_TMP/vm-$1.log" 2>&1 || status=$?
+  TIMEOUT=1000 TMPDIR=$CI_TMP tests/vm/run "$rootfs" "$CI_CACHE/kernels" "$1" >"$CI_TMP/vm-$1.log" 2>&1 || status=$?
   echo "$status" >"$CI_TMP/vm-$1.status"
 }
 report() { # report SUITE: prints and counts them
