@@ -254,16 +254,23 @@ tests! {
     }
 
     fn set_user_id_the_command_refuses_to_run() needs [SetId] {
-        let directory = files::directory();
+        let (directory, program) = (files::directory(), files::Public::new());
         let command = std::fs::read(binary()).expect("the command");
         let copy = files::executable(directory.path(), "clonebox", command);
-        chown(&copy, Some(1234), Some(1234)).expect("root may");
-        let mode = std::fs::Permissions::from_mode(0o6755);
-        std::fs::set_permissions(&copy, mode).expect("root may");
-        let output = std::process::Command::new(copy).arg("--version").output().expect("it is there");
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(text.starts_with("clonebox: refuses to run set-user-id"), "{text}");
-        assert_eq!(output.status.code(), Some(125));
+        let run = |user: &str| {
+            let mut command = std::process::Command::new(program.path());
+            command.args(["__probe", "of-user", user]).arg(&copy).args(["--", "/bin/true"]);
+            Clonebox::of(command).run()
+        };
+        // Who runs it, whose it is, and which bits it has: of the user, of the group, or both.
+        for (user, owner, mode) in [("1234", 0, 0o4755), ("1234", 4321, 0o2755), ("0", 4321, 0o6755)] {
+            chown(&copy, Some(owner), Some(owner)).expect("root may");
+            std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(mode)).expect("root may");
+            run(user)
+                .exits_with(125)
+                .prints("")
+                .complains("clonebox: refuses to run set-user-id or with file capabilities: use sudo, or run it as it is\n");
+        }
     }
 
     fn with_file_capabilities_the_command_refuses_to_run() needs [SetId] {
