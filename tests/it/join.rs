@@ -1,7 +1,8 @@
 //! `clonebox exec`: a program in a box that runs, confined as that is.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -590,6 +591,33 @@ tests! {
             running.end();
         }
         assert!(state.is("web", "running"));
+    }
+
+    fn that_a_box_cannot_end_because_nobody_waits_for_what_has_joined_it_is_told() needs [Box, Execveat] {
+        let state = State::new();
+        let marker = marker("zombie");
+        state.clonebox().args(["-d", "--name", "web"]).probe(["stay"]).run().succeeds();
+        let mut negligent = Command::new(probe::path());
+        negligent.args(["__probe", "negligent"]).arg(crate::support::binary());
+        negligent.args(["exec", "web", "--", &probe::path(), "__probe", "stay", &marker]);
+        negligent.env(State::VARIABLE, state.path()).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut negligent = negligent.spawn().expect("this binary");
+        let is_inside = |pid: &u32| Status::of(*pid).is_some_and(|status| status.words("NSpid").len() > 1);
+        let inside = || marked(&marker).into_iter().find(is_inside);
+        assert!(eventually(|| inside().is_some()));
+        let program = inside().expect("it stays");
+        let mut input = negligent.stdin.take().expect("a pipe");
+        writeln!(input, "kill").expect("it reads");
+        let is_zombie = || Status::of(program).is_some_and(|status| status.words("State")[0] == "Z");
+        assert!(eventually(is_zombie));
+        let end = |words: &[&str]| state.run(words);
+        end(&["stop", "-t", "0", "web"])
+            .exits_with(125)
+            .complains("clonebox: the box web was killed and has not ended within 10 s: ");
+        drop(input);
+        negligent.wait().expect("a child");
+        end(&["rm", "-f", "web"]).succeeds();
+        assert_eq!(state.files(), [""; 0]);
     }
 
     fn signals_are_for_the_program() needs [Box, Execveat] {

@@ -114,3 +114,23 @@ pub(super) fn as_user(words: &[OsString]) -> ! {
         .exec();
     panic!("{}: {error}", program.display());
 }
+
+/// Runs a program, kills it when a line comes in, and waits for nobody: not for it, nor for what it leaves.
+#[expect(clippy::zombie_processes, reason = "that is what it is for")]
+pub(super) fn negligent(words: &[OsString]) {
+    nix::sys::prctl::set_child_subreaper(true).expect("Linux");
+    let (program, args) = words.split_first().expect("a program");
+    let mut child = std::process::Command::new(program);
+    let mut child = child
+        .args(args)
+        .stdin(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let line = || {
+        let read = std::io::stdin().read_line(&mut String::new());
+        read.expect("a pipe")
+    };
+    line();
+    child.kill().expect("it is ours");
+    line();
+}

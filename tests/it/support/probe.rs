@@ -56,6 +56,7 @@ pub(crate) fn run() -> Option<ExitCode> {
         "loopback" => inside::loopback(),
         "mount" => inside::mount(&words[0]),
         "network" => inside::network(),
+        "negligent" => aside::negligent(words),
         "nice" => inside::nice(),
         "pid" => println!("{}", std::process::id()),
         "raise" => inside::raise(&words[0]),

@@ -2,7 +2,9 @@
 //! What subcommands about boxes have in common: the boxes that are meant, one error for each that
 //! fails, and the words for signals.
 
-use clonebox::{Entry, Registry};
+use std::time::{Duration, Instant};
+
+use clonebox::{BoxState, Entry, Registry};
 use nix::sys::signal::Signal;
 
 use crate::render::Progress;
@@ -62,6 +64,31 @@ pub(super) fn each_in_turn<T>(
         progress.erase();
         result
     })
+}
+
+/// Kills a box and waits for its end, which the kernel tells when all of its processes have been waited for.
+pub(super) fn kill(entry: &Entry) -> Result<(), Failure> {
+    /// Our own choice: most of a large box's memory is given back in that time.
+    const WITHIN: Duration = Duration::from_secs(10);
+    match entry.signal(libc::SIGKILL) {
+        // One that ends meanwhile is what is wanted.
+        Err(error) if !has_ended(entry) => return Err(error.into()),
+        _ => {}
+    }
+    match entry.wait(Instant::now().checked_add(WITHIN))? {
+        Some(_) => Ok(()),
+        None => Err(UsageError::new(format!(
+            "the box {} was killed and has not ended within {} s: the kernel still takes it down, or nobody waits for a \
+             process that has joined it",
+            entry.name(),
+            WITHIN.as_secs()
+        ))
+        .into()),
+    }
+}
+
+pub(super) fn has_ended(entry: &Entry) -> bool {
+    matches!(entry.state(), BoxState::Ended(_))
 }
 
 /// A signal by name, with or without `SIG`, or by number.

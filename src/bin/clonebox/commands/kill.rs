@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use argh::{ArgsInfo, FromArgs};
 use clonebox::BoxState;
 
-use super::boxes::{each, signal, some};
+use super::boxes::{each, has_ended, signal, some};
 use super::words::{self, Asked};
 use crate::usage::UsageError;
 use crate::{Failure, named, render};
@@ -53,7 +53,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
     entries.retain(|entry| matches!(entry.state(), BoxState::Running | BoxState::Paused));
     Ok(each(entries, |entry| match entry.signal(signal) {
         // It has ended since it was listed.
-        Err(_) if matches!(entry.state(), BoxState::Ended(_)) => Ok(()),
+        Err(_) if has_ended(&entry) => Ok(()),
         result => Ok(result?),
     }))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use argh::{ArgsInfo, FromArgs};
 use clonebox::{BoxState, Entry};
 
-use super::boxes::{each_in_turn, some};
+use super::boxes::{each_in_turn, has_ended, kill, some};
 use super::words::{self, Asked};
 use crate::{Failure, named, render};
 
@@ -42,10 +42,8 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
             let Ok(entry) = registry.find(&name) else {
                 return Ok(());
             };
-            // One that ends meanwhile is what is wanted.
             if matches!(entry.state(), BoxState::Running | BoxState::Paused) {
-                let _ = entry.signal(libc::SIGKILL);
-                entry.wait(None)?;
+                kill(&entry)?;
             }
             until_told(&entry)?;
             // Its launcher may have taken the name away already.
@@ -62,7 +60,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
 fn until_told(entry: &Entry) -> Result<(), Failure> {
     /// Our own choice: they have nothing else to do, if they have not been stopped.
     const WITHIN: Duration = Duration::from_secs(10);
-    if matches!(entry.state(), BoxState::Ended(_)) {
+    if has_ended(entry) {
         entry.wait(Instant::now().checked_add(WITHIN))?;
     }
     Ok(())

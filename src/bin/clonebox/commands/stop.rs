@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use argh::{ArgsInfo, FromArgs};
 use clonebox::{BoxState, Entry};
 
-use super::boxes::{each, each_in_turn, signal, some};
+use super::boxes::{each, each_in_turn, has_ended, kill, signal, some};
 use super::words::{self, Asked};
 use crate::usage::UsageError;
 use crate::{Failure, convert, named, render, typed};
@@ -60,9 +60,11 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
     let registry = named::registry()?;
     let mut asked = Vec::new();
     let mut ask = |entry: Entry| {
-        if !matches!(entry.state(), BoxState::Ended(_)) {
-            entry.signal(signal)?;
-            asked.push(entry);
+        match entry.signal(signal) {
+            Ok(()) => asked.push(entry),
+            // That is what is wanted.
+            Err(_) if has_ended(&entry) => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     };
@@ -83,12 +85,8 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
 }
 
 fn end(entry: &Entry, until: Option<Instant>) -> Result<(), Failure> {
-    if entry.wait(until)?.is_none() {
-        match entry.signal(libc::SIGKILL) {
-            Err(error) if !matches!(entry.state(), BoxState::Ended(_)) => return Err(error.into()),
-            _ => {}
-        }
-        entry.wait(None)?;
+    match entry.wait(until)? {
+        Some(_) => Ok(()),
+        None => kill(entry),
     }
-    Ok(())
 }
