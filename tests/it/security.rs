@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use crate::support::clonebox::Clonebox;
+use crate::support::clonebox::{Clonebox, run};
 use crate::support::processes::marker;
 use crate::support::rootfs::Root;
 use crate::support::segment::Segment;
@@ -194,6 +194,15 @@ fn cells(page: &'static str) -> Vec<Vec<&'static str>> {
         .collect()
 }
 
+/// The profiles that there are, by the word of the command.
+fn profiles() -> Vec<String> {
+    let told = run(["--profile", "none", "--", "/bin/true"])
+        .exits_with(125)
+        .stderr();
+    let (_, names) = told.trim_end().split_once("there are ").expect("a list");
+    names.split(", ").map(str::to_owned).collect()
+}
+
 /// The names of tests in a text: `` `module::name` ``.
 fn named(text: &str) -> Vec<&str> {
     let is_name = |piece: &&str| {
@@ -232,8 +241,16 @@ tests! {
                 assert_eq!(whole[find(&all[0], heading)], *cell, "{row:?}, {heading}");
             }
         }
-        for profile in ["`shell`", "`build`", "`untrusted`"] {
-            find(&some[0], profile);
+        for profile in profiles() {
+            find(&some[0], &format!("`{profile}`"));
+        }
+    }
+
+    fn the_page_says_of_each_profile_whether_it_is_a_boundary() needs [] {
+        let boxes = rows("Which boxes are a boundary");
+        for profile in profiles() {
+            let row = format!("| `--profile {profile}` | ");
+            assert!(boxes.iter().any(|line| line.starts_with(&row)), "{profile}");
         }
     }
 
