@@ -30,7 +30,7 @@ pub(crate) fn refusal(errno: Errno) -> Option<String> {
             "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or sudo"
         }
         Errno::ENOSPC if read_number(MOST) == Some(0) => {
-            "user namespaces are turned off: sysctl user.max_user_namespaces"
+            "user namespaces are turned off: sysctl user.max_user_namespaces=10000"
         }
         _ => return None,
     };

@@ -156,6 +156,23 @@ tests! {
         assert_eq!(all["pid"], kernel["pid"]);
     }
 
+    fn inspect_says_what_filters_the_kernel_has() needs [Box, Seccomp, Unfiltered] {
+        let kernel = |options: &[&str]| {
+            let state = State::new();
+            let _running = state.start("web", options);
+            let text = state.run(&["inspect", "web"]).succeeds().stdout();
+            let all: Value = serde_json::from_str(&text).expect("JSON");
+            all["kernel"].clone()
+        };
+        let filtered = kernel(&["--seccomp", "default"]);
+        assert_eq!(filtered["seccomp"], "filter", "{filtered:#}");
+        let free = kernel(&["--seccomp", "off", "--allow-new-privs"]);
+        assert_eq!((&free["seccomp"], &free["no_new_privs"]), (&"off".into(), &false.into()), "{free:#}");
+        // The number is told since Linux 5.9.
+        let [one, none] = [&filtered, &free].map(|kernel| kernel["seccomp_filters"].as_u64().expect("a number"));
+        assert_eq!((one, none), (1, 0));
+    }
+
     fn memory_and_processors_are_those_of_the_cgroup() needs [Box, Limits] {
         let state = State::new();
         let _running = state.start("web", &["-m", "64m", "--cpus", "1", "--pids-limit", "9"]);
@@ -236,6 +253,15 @@ tests! {
         state.run(&["update", "web"]).exits_with(125).complains("update needs a limit");
         state.run(&["update", "--name", "x", "web"]).exits_with(125).complains("there is no option --name");
         state.run(&["update", "-m", "x", "web"]).exits_with(125).complains("--memory x: ");
+    }
+
+    fn processors_of_a_box_that_runs_can_be_changed() needs [Box, Limits] {
+        let state = State::new();
+        let _running = state.start("web", &["--cpus", "1"]);
+        state.run(&["update", "--cpus", "0.5", "web"]).succeeds().prints("").says_nothing_else();
+        let text = state.run(&["inspect", "web"]).succeeds().stdout();
+        let is_half = ["\"cpu.max\": \"50000 100000\"", "\"cpu.cfs_quota_us\": \"50000\""];
+        assert!(is_half.into_iter().any(|line| text.contains(line)), "{text}");
     }
 
     fn diff_tells_what_was_added_changed_and_deleted() needs [Root, Execveat] {

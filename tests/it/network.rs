@@ -98,6 +98,22 @@ tests! {
         fake.is_gone();
     }
 
+    fn detach_does_not_return_before_the_program_is_executed() needs [Box] {
+        let fake = Fake::new(&format!("until test -e DIRECTORY/go; do sleep 0.02; done\n{CONNECTS}"));
+        let (state, marker) = (State::new(), marker("executed"));
+        let command = fake.clonebox(&["-d", "--name", "web"]).env(State::VARIABLE, state.path());
+        let mut command = command.probe(["stay", &marker]).start();
+        assert!(eventually(|| state.is("web", "starting")));
+        assert!(eventually(|| !fake.processes().is_empty()));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!command.has_ended() && state.is("web", "starting"));
+        fs::write(fake.path().join("go"), "").expect("it is ours");
+        command.end().succeeds().prints("web\n");
+        assert!(state.is("web", "running"));
+        state.run(&["rm", "-f", "web"]).succeeds();
+        fake.is_gone();
+    }
+
     fn pasta_is_given_the_network_namespace_of_the_box() needs [Box] {
         let fake = Fake::new(&format!("readlink /proc/self/fd/0 >DIRECTORY/net\n{CONNECTS}"));
         let inside = fake.clonebox(&[]).probe(["links", "/proc/self/ns/net"]).run().succeeds().stdout();

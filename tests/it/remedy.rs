@@ -120,9 +120,26 @@ tests! {
     fn user_namespaces_can_be_made_again() needs [Userns] {
         let mut patient = Patient::in_box(&[&alone()[..], &[ALL]].concat());
         patient.does("echo 0 >/proc/sys/user/max_user_namespaces");
-        assert!(patient.advice("user namespace").contains("user.max_user_namespaces"));
+        assert!(patient.advice("user namespace").contains("sysctl user.max_user_namespaces=10000"));
         patient.is_cured("user.max_user_namespaces", "sysctl user.max_user_namespaces=10000");
         patient.is_well("user namespace");
+    }
+
+    fn what_keeps_user_namespaces_from_others_is_turned_off() needs [Root] {
+        let directory = files::directory();
+        let settings = directory.path().display();
+        let mut patient = Patient::in_box(&[ALL]);
+        // Of a kernel of Debian's and of Ubuntu's, as that of this machine may not be.
+        patient.does(&format!("cd /proc/sys/kernel; for name in *; do cat $name >{settings}/$name 2>/dev/null; done; cd /"));
+        patient.does(&format!("echo 0 >{settings}/unprivileged_userns_clone"));
+        patient.does(&format!("echo 1 >{settings}/apparmor_restrict_unprivileged_userns"));
+        patient.does(&format!("mount --bind {settings} /proc/sys/kernel"));
+        for (name, advice) in [
+            ("kernel.unprivileged_userns_clone", "sysctl kernel.unprivileged_userns_clone=1"),
+            ("kernel.apparmor_restrict_unprivileged_userns", "sysctl kernel.apparmor_restrict_unprivileged_userns=0"),
+        ] {
+            patient.is_cured(name, advice);
+        }
     }
 
     fn programs_can_be_executed_from_memory_again() needs [Root, MemfdNoexec] {
