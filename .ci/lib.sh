@@ -25,6 +25,13 @@ need() {
   command -v "$command" >/dev/null
 }
 
+# of_the_kernel: the needs of tests that every machine with this kernel meets.
+of_the_kernel() {
+  local has=execveat,keys,mount_setattr
+  case $(uname -r) in [1-5].* | 6.[0-9].* | 6.1[01].*) ;; *) has+=,landlock,memfd_noexec,timens ;; esac
+  echo "$has"
+}
+
 # need_target TARGET: true if rustc compiles for it, or does after installing it.
 need_target() {
   rustc --print target-libdir --target "$1" | xargs test -d || rustup target add "$1"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # In containers: a privileged one, one whose seccomp profile answers ENOSYS to clone3, and an ordinary one.
-has=root,userns,ptmx,seccomp,clone3,box
-has_no_clone3=root,ptmx,box
+has=root,userns,ptmx,seccomp,clone3,box,$(of_the_kernel)
+has_no_clone3=root,ptmx,box,execveat,mount_setattr
 
 require_root
 require busybox busybox-static

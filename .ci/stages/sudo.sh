@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Through the real sudo, as people start it: with sudo's own terminal (use_pty) and without.
-has=sudo,ptmx       # what the user has who may use sudo
+has=sudo,ptmx,notroot       # what the user has who may use sudo
 has_root=root,ptmx  # what sudo makes of the test binary itself
 subset=sudo         # the tests whose names contain this word call sudo themselves
 

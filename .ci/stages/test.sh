@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # `cargo test` as root: the builds are the caller's, only the test binaries run as root.
-has=root,box,userns,ptmx,seccomp,unfiltered,clone3,rustc,sources,examples
+has=root,box,userns,ptmx,seccomp,unfiltered,clone3,pids,bash,rustc,sources,examples,$(of_the_kernel)
 
 require_root
 if ! need pasta passt; then
@@ -8,6 +8,7 @@ if ! need pasta passt; then
 elif as_root pasta --config-net --runas 0:0 -- true >/dev/null 2>&1; then
   has+=,pasta
 fi # otherwise there is no /dev/net/tun, or no network to connect
+if need_target aarch64-unknown-linux-musl; then has+=,rustc-aarch64; else skipped 'the target for AArch64 cannot be installed'; fi
 for tool in strace sudo; do
   if need $tool; then has+=,$tool; else skipped "$tool is not here and cannot be installed"; fi
 done

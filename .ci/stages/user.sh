@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The same test binaries as an ordinary user who has no sudo.
-has=ptmx,seccomp,clone3
+has=notroot,ptmx,seccomp,clone3,pids,bash,$(of_the_kernel)
 
 require_root
 require useradd passwd

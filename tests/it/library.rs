@@ -82,6 +82,17 @@ tests! {
         assert_eq!(said, "1000 of 1000 boxes have ended as they were told\n", "{output:?}");
     }
 
+    fn the_tutorials_program_is_a_container() needs [Box, Examples] {
+        let script = "hostname=$(cat /proc/sys/kernel/hostname); echo $hostname $$; exit 5";
+        let output = std::process::Command::new(example("tutorial")).args(["/bin/sh", "-c", script]).output();
+        let output = output.expect("the example");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "container 1\n", "{output:?}");
+        assert_eq!(output.status.code(), Some(5), "{output:?}");
+        let source = include_str!("../../examples/tutorial.rs");
+        let lines = source.lines().filter(|line| !line.is_empty() && !line.starts_with("//")).count();
+        assert!(lines < 25, "{lines} lines");
+    }
+
     fn output_collects_what_the_box_prints() needs [Box] {
         let output = answer(&["pid"]).output().expect("a box");
         assert_eq!((output.stdout, output.stderr), (b"1\n".to_vec(), vec![]));

@@ -78,7 +78,7 @@ tests! {
 
     fn help_has_groups_and_examples() needs [] {
         let text = run(["--help"]).succeeds().stdout();
-        for line in ["Box", "Namespaces", "Privileges", "Life", "Looking"] {
+        for line in ["Box", "Files", "Limits", "Namespaces", "Privileges", "Life", "Looking"] {
             assert!(text.lines().any(|other| other == line), "no {line} in:\n{text}");
         }
         assert!(text.contains("sudo clonebox -- /bin/sh"), "{text}");

@@ -13,6 +13,7 @@ use clonebox::{
     CapabilitySet, Command, HostFacts, IdFacts, ParentDeath, Plan, Stdio, compile, compile_template,
 };
 
+use crate::support::filter;
 use crate::support::harness::Test;
 use crate::support::need::Need;
 use crate::support::process::{raw_pid, wait};
@@ -105,6 +106,11 @@ pub(crate) fn tests() -> Vec<Test> {
                 a_launch_in_a_root,
             ),
             test(
+                "a_launch_of_a_template_maps_no_memory",
+                &[Need::Box, Need::Seccomp],
+                a_launch_with_the_last_ones_memory,
+            ),
+            test(
                 "an_allocation_in_a_copy_of_this_process_is_counted",
                 &[],
                 in_a_copy,
@@ -192,6 +198,28 @@ fn assert_launches_allocate_nothing(command: &mut Command) {
 fn a_launch() {
     let program = Program::new();
     assert_launches_allocate_nothing(&mut Command::new(program.path()));
+}
+
+/// The stack and the shared page are those of the launch before.
+fn a_launch_with_the_last_ones_memory() {
+    let program = Program::new();
+    let template = Command::new(program.path())
+        .prepare()
+        .expect("a good description");
+    let launch = || {
+        let mut child = template.spawn().expect("the box starts");
+        assert!(child.wait().expect("it ends").success());
+    };
+    launch();
+    let calls = [
+        libc::SYS_mmap,
+        libc::SYS_munmap,
+        libc::SYS_mprotect,
+        libc::SYS_brk,
+    ];
+    filter::refuse(&calls, libc::EPERM);
+    launch();
+    launch();
 }
 
 /// Streams need nothing; a host name and a working directory are a string each, which is given back.

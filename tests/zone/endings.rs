@@ -1,6 +1,7 @@
 //! The end of boxes, of templates and of pools: what is left in a process that uses the library.
 
 use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,27 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BOXES: usize = 200;
 /// What the memory of this process may grow by: 64 KiB a box would be twelve times as much.
 const GROWTH_KIB: u64 = 1024;
+
+nix::ioctl_readwrite!(pidfd_get_info, 0xff, 11, [u64; 8]);
+
+/// Whether the kernel can be asked how a process has ended that has been waited for (since Linux 6.15), tried on one
+/// that is no box.
+fn kernel_tells_of_those_waited_for() -> bool {
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    let mut process = std::process::Command::new("/bin/true")
+        .spawn()
+        .expect("a process");
+    // SAFETY: the call takes numbers. Its result is a new descriptor, or an error.
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, process.id(), 0) };
+    assert!(pidfd >= 0, "{}", Errno::last());
+    // SAFETY: the descriptor is new and nobody else's.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd as RawFd) };
+    process.wait().expect("its end");
+    let mut info = [PIDFD_INFO_EXIT, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the kernel writes at most the 64 bytes that the number of the call names.
+    let asked = unsafe { pidfd_get_info(pidfd.as_raw_fd(), &raw mut info) };
+    asked.is_ok() && info[0] & PIDFD_INFO_EXIT != 0
+}
 
 fn in_root(program: &Program) -> Command {
     let path = program.path();
@@ -161,7 +183,10 @@ tests! {
         assert_eq!(waitpid(None, None), Ok(WaitStatus::Exited(pid, 0)));
         match child.wait() {
             Ok(status) => assert_eq!(status.into_raw(), 0),
-            Err(error) => assert_eq!(error.raw_os_error(), Some(Errno::ECHILD as i32)),
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(Errno::ECHILD as i32));
+                assert!(!kernel_tells_of_those_waited_for(), "it knows");
+            }
         }
     }
 }

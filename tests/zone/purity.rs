@@ -30,7 +30,7 @@ tests! {
     }
 
     fn the_child_has_no_undefined_symbol_on_aarch64() needs [RustcAarch64] {
-        assert_pure_in_every_optimised_build(&["--target", "aarch64-unknown-linux-gnu"]);
+        assert_pure_in_every_optimised_build(&["--target", "aarch64-unknown-linux-musl"]);
     }
 
     fn the_child_without_optimisation_has_but_one_that_is_never_reached() needs [Rustc] {

@@ -21,6 +21,14 @@ tests! {
         compare(&[]);
     }
 
+    // With a thread for its own convenience it would start later, and would have more to be careful about.
+    fn the_command_makes_nothing_but_the_box() needs [Box, Strace, Clone3] {
+        let traces = TempDir::new().expect("a directory can be made");
+        trace(&traces, &[], PROGRAM, &[]);
+        let files = fs::read_dir(&traces).expect("it can be listed").count();
+        assert_eq!((files, children(traces.path()).len()), (2, 1));
+    }
+
     fn a_box_with_a_user_namespace_does_what_explain_says() needs [Userns, Strace, Clone3] {
         let options = caller_alone();
         compare(&[&options[0], &options[1]]);
@@ -325,9 +333,15 @@ fn calls(plan: &serde_json::Value) -> Vec<String> {
 
 /// The calls that the child makes, from the clone to the execve that succeeds.
 fn traced(options: &[&str], program: &str, more: &[&str]) -> Vec<String> {
-    let directory = TempDir::new().expect("a directory can be made");
+    let traces = TempDir::new().expect("a directory can be made");
+    trace(&traces, options, program, more);
+    made(children(traces.path()).first().expect("a clone"))
+}
+
+/// Watches the command, and leaves the trace of each of its processes and threads in a directory.
+fn trace(traces: &TempDir, options: &[&str], program: &str, more: &[&str]) {
     // A file for each process: no line is cut by another's.
-    let prefix = directory.path().join("trace");
+    let prefix = traces.path().join("trace");
     let mut command = Command::new("strace");
     command
         .args(["-ff", "-s", "4096", "-o"])
@@ -350,7 +364,6 @@ fn traced(options: &[&str], program: &str, more: &[&str]) -> Vec<String> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    made(children(directory.path()).first().expect("a clone"))
 }
 
 /// The calls in a child's trace until it leaves: by the execve that succeeds, or by its end.

@@ -172,7 +172,12 @@ impl Need {
                 when(root, "not root").and_then(|()| works(&["--userns=host", "--", "/bin/true"]))
             }
             Self::Limits => works(&["-m=64m", "--cpus=1", "--pids-limit=64", "--", "/bin/true"]),
-            Self::Examples => when(example("many").is_file(), "not built"),
+            Self::Examples => when(
+                ["many", "tutorial"]
+                    .iter()
+                    .all(|name| example(name).is_file()),
+                "not built",
+            ),
             Self::MemfdNoexec => {
                 let script = "cd /proc/sys/vm && echo 2 >memfd_noexec && echo 1 >memfd_noexec";
                 works(&["--cap-add=ALL", "--", "/bin/sh", "-c", script])
@@ -339,7 +344,7 @@ impl Need {
                 )
             }
             Self::Rustc => compiles_core(&[]),
-            Self::RustcAarch64 => compiles_core(&["--target", "aarch64-unknown-linux-gnu"]),
+            Self::RustcAarch64 => compiles_core(&["--target", "aarch64-unknown-linux-musl"]),
             Self::SetId => set_id(),
         }
     }
