@@ -156,6 +156,19 @@ tests! {
         says_nothing("mandoc", &["-T", "lint", "-W", "style", page], &[]);
     }
 
+    fn the_manual_page_says_each_thing_once() needs [] {
+        let page = run(["help", "--man"]).succeeds().stdout().replace("\\-", "-");
+        for subcommand in ["exec", "ps", "stop", "doctor", "template"] {
+            let help = run(["help", subcommand]).succeeds().stdout();
+            let sentence = help.lines().nth(1).expect("what it does");
+            // A line of it may end anywhere.
+            assert_eq!(page.replace('\n', " ").matches(sentence).count(), 1, "{sentence}");
+        }
+        for variable in ["XDG_RUNTIME_DIR", "CLONEBOX_STATE_DIR", "NO_COLOR"] {
+            assert!(page.contains(&format!(".B {variable}\n")), "{variable}");
+        }
+    }
+
     fn a_topic_is_a_heading_of_the_help_or_an_option() needs [] {
         let text = run(["help", "tty"]).succeeds().says_nothing_else().stdout();
         assert!(text.starts_with("--tty auto|new|inherit|none\n      Chooses the terminal."), "{text}");

@@ -38,6 +38,25 @@ const EXAMPLES: [(&str, &str); 5] = [
     ),
 ];
 
+const ENVIRONMENT: [(&str, &str); 4] = [
+    (
+        "XDG_RUNTIME_DIR",
+        "The boxes of an ordinary user that have names are in its directory clonebox.",
+    ),
+    (
+        "CLONEBOX_STATE_DIR",
+        "The directory of boxes that have names, in the place of the usual one. Nobody but the caller may enter it.",
+    ),
+    (
+        "NO_COLOR",
+        "If it is set and not empty, errors are not emphasised at a terminal.",
+    ),
+    (
+        "TERM",
+        "Without it, or if it is dumb, a terminal shows neither that nor how far something is.",
+    ),
+];
+
 const EXIT: [(&str, &str); 6] = [
     ("N", "The command has exited with N."),
     ("128+N", "The command was ended by signal N."),
@@ -81,7 +100,13 @@ pub(crate) fn page() -> String {
         page.raw(".TP");
         page.raw(&format!(".B {}", escaped(subcommand.name)));
         page.paragraph(subcommand.summary);
-        page.literal(subcommand.page);
+        // The page has that sentence in its second line.
+        let lines = subcommand.page.lines().enumerate();
+        let rest: Vec<&str> = lines
+            .filter(|(at, _)| *at != 1)
+            .map(|(_, line)| line)
+            .collect();
+        page.literal(&rest.join("\n"));
     }
     page.section("EXIT STATUS");
     for (code, meaning) in EXIT {
@@ -90,9 +115,15 @@ pub(crate) fn page() -> String {
         page.paragraph(meaning);
     }
     page.section("ENVIRONMENT");
+    for (name, meaning) in ENVIRONMENT {
+        page.raw(".TP");
+        page.raw(&format!(".B {}", escaped(name)));
+        page.paragraph(meaning);
+    }
+    page.section("FILES");
     page.raw(".TP");
-    page.raw(".B NO_COLOR");
-    page.paragraph("If it is set and not empty, errors are not emphasised at a terminal.");
+    page.raw(".I /run/clonebox");
+    page.paragraph("The boxes of root that have names, and the templates.");
     page.section("EXAMPLES");
     for (index, (what, command)) in EXAMPLES.into_iter().enumerate() {
         if index > 0 {
