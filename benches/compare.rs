@@ -25,6 +25,8 @@ mod library;
 mod mounts;
 #[path = "compare/page.rs"]
 mod page;
+#[path = "compare/peak.rs"]
+mod peak;
 #[path = "compare/plot.rs"]
 mod plot;
 #[path = "compare/questions.rs"]
@@ -51,6 +53,7 @@ use std::time::Duration;
 
 use runs::Runs;
 use support::Result;
+use support::load::Load;
 use support::target::Target;
 
 /// How long each group of what is compared is measured, at most.
@@ -63,15 +66,26 @@ struct Budget {
     mounts: [usize; 3],
     /// Resident memory in MiB, and threads, of the programs that launch.
     parents: [(usize, usize); 4],
-    /// Resident memory in MiB of a program that launches with a root filesystem on a host with few mounts.
-    most_mib: usize,
 }
 
 impl Budget {
-    /// Resident memory and host mounts of programs that launch with a root filesystem.
-    fn carried(self) -> [(usize, usize); 4] {
+    /// Memory, threads and host mounts of programs that launch with a root filesystem.
+    fn carried(self) -> [Load; 6] {
         let [few, more, many] = self.mounts;
-        [(0, few), (0, more), (0, many), (self.most_mib, few)]
+        let [_, (some_mib, _), (most_mib, _), (_, threads)] = self.parents;
+        let load = |resident_mib, threads, mounts| Load {
+            resident_mib,
+            threads,
+            mounts,
+        };
+        [
+            load(0, 0, few),
+            load(0, 0, more),
+            load(0, 0, many),
+            load(some_mib, 0, few),
+            load(most_mib, 0, few),
+            load(0, threads, few),
+        ]
     }
 }
 
@@ -82,7 +96,6 @@ const WHOLE: Budget = Budget {
     at_once: 8,
     mounts: [20, 200, 2000],
     parents: [(0, 0), (1024, 0), (4096, 0), (0, 64)],
-    most_mib: 4096,
 };
 const SMOKE: Budget = Budget {
     time: Duration::from_secs(2),
@@ -90,7 +103,6 @@ const SMOKE: Budget = Budget {
     at_once: 2,
     mounts: [20, 30, 40],
     parents: [(0, 0), (8, 0), (16, 0), (0, 2)],
-    most_mib: 8,
 };
 
 fn main() -> Result {

@@ -70,12 +70,7 @@ pub(crate) fn measure(
         names = vec!["command"];
     }
     drop(roots);
-    for (resident_mib, mounts) in budget.carried() {
-        let load = Load {
-            resident_mib,
-            threads: 0,
-            mounts,
-        };
+    for load in budget.carried() {
         in_turn(budget, ("library-root", load), &names, target, others, runs)?;
     }
     Ok(())
@@ -164,6 +159,7 @@ fn work_in_root(load: Load, target: &Path) -> Result {
     let mut roots = Roots::new(root)?;
     let pools = roots.template().map(Pools::new).transpose()?;
     let _resident = Resident::new(load.resident_mib);
+    let busy = Busy::new(load.threads);
     answer(|line| {
         let mut answers = Vec::new();
         // Nobody is timed with the caches that another worker has left.
@@ -180,7 +176,7 @@ fn work_in_root(load: Load, target: &Path) -> Result {
                     Ok(())
                 }
             };
-            answers.push(clock::measured(launch)?);
+            answers.push(busy.during(|| clock::measured(launch))?);
         }
         Ok(pairs(&answers))
     })

@@ -171,6 +171,9 @@ fn heading(group: &Group) -> String {
     match &**kind {
         "library" if *threads > 1 => format!("In a program with {threads} busy threads"),
         "library" => format!("In a program with {resident_mib} MiB resident"),
+        "library-root" if *threads > 1 => format!(
+            "In a program with {threads} busy threads, a root filesystem, {mounts} host mounts"
+        ),
         "library-root" => format!(
             "In a program with {resident_mib} MiB resident, a root filesystem, {mounts} host mounts"
         ),

@@ -33,9 +33,13 @@ pub(crate) const ALL: [Question; 6] = [
                own that carries the same.",
         answers: |group| group.kind == "library-root",
         unit: &["floor-once"],
-        column: |group| match (group.resident_mib, group.mounts) {
-            (0, mounts) => format!("{mounts} host mounts"),
-            (mib, mounts) => format!("{mounts} host mounts, {mib} MiB resident"),
+        column: |group| {
+            let mounts = format!("{} host mounts", group.mounts);
+            match (group.resident_mib, group.threads) {
+                (0, 1) => mounts,
+                (0, threads) => format!("{mounts}, {threads} busy threads"),
+                (mib, _) => format!("{mounts}, {mib} MiB resident"),
+            }
         },
     },
     Question {

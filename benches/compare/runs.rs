@@ -28,7 +28,7 @@ pub(crate) struct Run {
     pub(crate) wall_us: f64,
     /// User and system time, of the launcher too where that is not another program.
     pub(crate) cpu_us: f64,
-    /// The largest process of it; 0 where that is not known.
+    /// What the process that was started had at most; 0 where that was not looked at.
     pub(crate) peak_kib: f64,
 }
 
@@ -90,7 +90,9 @@ impl Runs {
             let summary = group.entry(name.clone()).or_default();
             summary.wall.push(run.wall_us);
             summary.cpu.push(run.cpu_us);
-            summary.peak.push(run.peak_kib);
+            if run.peak_kib > 0.0 {
+                summary.peak.push(run.peak_kib);
+            }
         }
         groups
     }
