@@ -4,6 +4,10 @@
 //! The kernel unmounts what the last process of a mount namespace leaves before anybody may learn that it has
 //! ended, and that is half of the wait. Whoever holds a descriptor of the namespace puts it off until that is
 //! closed: by a thread, which ends when there is nothing left to close for a while.
+//!
+//! One thread for the program, whatever launches: nobody's drop joins it. A process that ends closes what it has,
+//! and the thread has nothing but that. It closes one namespace after the other, because the kernel takes as long for
+//! many that are closed by one call, such as close_range(2): it waits for each by itself.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -53,9 +57,23 @@ pub(super) fn close_later(fd: OwnedFd) {
         }
         closing.process = process;
     }
-    if closing.waiting.len() < AT_MOST {
-        closing.waiting.push_back(fd);
+    let full = closing.put(fd);
+    if full.is_none() {
         SOME.notify_one();
+    }
+    // Not while others wait to put theirs.
+    drop(closing);
+    drop(full);
+}
+
+impl Closing {
+    /// Gives the descriptor back if there is no place for it.
+    fn put(&mut self, fd: OwnedFd) -> Option<OwnedFd> {
+        if self.waiting.len() == AT_MOST {
+            return Some(fd);
+        }
+        self.waiting.push_back(fd);
+        None
     }
 }
 
@@ -76,5 +94,22 @@ fn work() {
             closing.process = 0;
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_wait_and_no_more() {
+        let mut closing = Closing {
+            process: 0,
+            waiting: VecDeque::new(),
+        };
+        let null = || std::fs::File::open("/dev/null").expect("a device").into();
+        let places = (0..AT_MOST).filter(|_| closing.put(null()).is_none());
+        assert_eq!(places.count(), AT_MOST);
+        assert!(closing.put(null()).is_some());
     }
 }
