@@ -115,8 +115,8 @@ pub(super) fn as_user(words: &[OsString]) -> ! {
     panic!("{}: {error}", program.display());
 }
 
-/// Runs a program, kills it when a line comes in, and waits for nobody: not for it, nor for what it leaves.
-#[expect(clippy::zombie_processes, reason = "that is what it is for")]
+/// Runs a program, kills it when a line comes in, and waits for nobody, not for it, nor for what it leaves, before the
+/// next line: the PID 1 of a container may never do so.
 pub(super) fn negligent(words: &[OsString]) {
     nix::sys::prctl::set_child_subreaper(true).expect("Linux");
     let (program, args) = words.split_first().expect("a program");
@@ -133,4 +133,6 @@ pub(super) fn negligent(words: &[OsString]) {
     line();
     child.kill().expect("it is ours");
     line();
+    child.wait().expect("its end");
+    while nix::sys::wait::wait().is_ok() {}
 }
