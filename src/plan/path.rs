@@ -5,7 +5,8 @@
 //! directory for one at any time (CVE-2021-30465, CVE-2024-45310). So a path is resolved once, to a
 //! descriptor, by a call that cannot leave the root, and what follows is done to the descriptor:
 //! openat2(2) with `RESOLVE_IN_ROOT`. Where that is missing or forbidden, the path is walked down
-//! component by component, and a symbolic link ends the walk.
+//! component by component, and a symbolic link ends the walk; one at its end is covered by a file that
+//! is mounted there, and by nothing else.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

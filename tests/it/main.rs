@@ -86,6 +86,7 @@ fn all() -> Vec<Test> {
         exec::tests(),
         explain::tests(),
         hostile::tests(),
+        hostile::paths::tests(),
         init::tests(),
         join::tests(),
         keyring::tests(),

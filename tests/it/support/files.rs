@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::probe;
+use super::rootfs::contents;
 
 /// A directory that everybody may look into, and that is removed with what is in it.
 pub(crate) fn directory() -> TempDir {
@@ -79,4 +80,16 @@ impl Public {
     pub(crate) fn path(&self) -> &str {
         std::str::from_utf8(self.path.as_os_str().as_bytes()).expect("UTF-8")
     }
+}
+
+/// A directory of the host that nothing may reach, with something in it.
+pub(crate) fn canary() -> TempDir {
+    let canary = directory();
+    fs::write(canary.path().join("canary"), "alive").expect("a directory of ours");
+    canary
+}
+
+#[track_caller]
+pub(crate) fn assert_untouched(canary: &Path) {
+    assert_eq!(contents(canary), ["canary 100644 alive"]);
 }

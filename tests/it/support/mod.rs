@@ -5,6 +5,7 @@ mod aside;
 mod attack;
 pub(crate) mod clonebox;
 mod confined;
+pub(crate) mod exchange;
 pub(crate) mod files;
 mod filtered;
 pub(crate) mod harness;
@@ -23,6 +24,7 @@ pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod talk;
 pub(crate) mod user;
+pub(crate) mod ways;
 
 pub(crate) use clonebox::{Clonebox, alone, binary, run_probe};
 pub(crate) use harness::tests;

@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{act, aside, attack, confined, filtered, inside, keeper};
+use super::{act, aside, attack, confined, exchange, filtered, inside, keeper};
 
 /// The path of this binary, to be run in a box with `__probe` and a word.
 pub(crate) fn path() -> String {
@@ -40,6 +40,7 @@ pub(crate) fn run() -> Option<ExitCode> {
         "copy" => inside::copy(),
         "cwd" => println!("{}", env::current_dir().expect("a directory").display()),
         "env" => inside::environment(),
+        "exchange" => exchange::launch_among_exchanges(&words[0]),
         "exit" => inside::leave(&words[0]),
         "family-and-leave" => inside::family_and_leave(&words[0]),
         "family" => inside::family(&words[0]),
