@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use clonebox::{HostFacts, Namespace, Origin, Setting, Spec, Tty, compile};
 use tempfile::TempDir;
 
+use crate::support::filter;
 use crate::support::harness::LAUNCH;
 use crate::support::program::Program;
 use crate::support::recipe::{A_POOL, RECIPES};
@@ -120,6 +121,29 @@ tests! {
 
     fn a_box_with_mounts_on_the_callers_root_does_what_explain_says() needs [Box, Strace, Clone3] {
         compare(&["--tmpfs", "/sys", "-v", "/:/sys/root:ro"]);
+    }
+
+    fn a_box_whose_paths_are_walked_does_what_explain_says() needs [Root, Seccomp, Strace, Clone3] {
+        let root = Root::new();
+        let path = root.path();
+        // Of this process, and so of all that it starts.
+        filter::refuse(&[libc::SYS_openat2], libc::ENOSYS);
+        compare_in(&root, &["--rootfs", &path, "-v", "/tmp:/a/b/c/d", "-v", "/usr:/a/b/e:ro", "--tmpfs", "/a/f"]);
+        compare_in(&root, &["--rootfs-overlay", &path, "--mount", "type=mqueue,dst=/q/r", "--ipc", "private"]);
+        let plan = explained(&["--rootfs", &path], "/nothing");
+        assert!(!plan.iter().any(|call| call.starts_with("openat2(")), "{plan:#?}");
+        // The one before Linux 5.6 has no mount_setattr(2) either.
+        filter::refuse(&[libc::SYS_mount_setattr], libc::ENOSYS);
+        compare_in(&root, &["--rootfs", &path, "--read-only", "-v", "/usr:/a/b/e:ro", "-v", "/proc/version:/a/g:ro"]);
+    }
+
+    fn a_box_with_a_root_in_memory_does_what_explain_says() needs [Root, Strace, Clone3] {
+        compare(&["--rootfs", "system"]);
+        compare(&["--rootfs", "system", "--read-only", "--tmpfs", "/var/tmp"]);
+    }
+
+    fn a_box_that_joins_a_network_does_what_explain_says() needs [Root, Strace, Clone3] {
+        compare(&["--net", "/proc/self/ns/net"]);
     }
 
     fn a_box_of_a_user_with_groups_does_what_explain_says() needs [Root, Strace, Clone3] {
