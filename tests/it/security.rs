@@ -18,7 +18,8 @@ use crate::support::ways::REFUSED;
 
 const PAGE: &str = include_str!("../../docs/security.md");
 const README: &str = include_str!("../../README.md");
-const ZONE: [(&str, &str); 3] = [
+const ZONE: [(&str, &str); 4] = [
+    ("zone::exchanges", include_str!("../zone/exchanges.rs")),
     ("zone::hazards", include_str!("../zone/hazards.rs")),
     ("zone::strace", include_str!("../zone/strace.rs")),
     ("zone::threads", include_str!("../zone/threads.rs")),

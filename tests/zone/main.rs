@@ -14,6 +14,7 @@ mod support;
 
 mod allocations;
 mod endings;
+mod exchanges;
 mod faults;
 mod hazards;
 mod purity;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     support::harness::main([
         allocations::tests(),
         endings::tests(),
+        exchanges::tests(),
         faults::tests(),
         hazards::tests(),
         purity::tests(),

@@ -1,9 +1,10 @@
-//! How much stack the child needs.
+//! How much stack the child needs, and what it finds where it looks.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::iter;
 use std::os::unix::ffi::OsStringExt;
 use std::ptr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clonebox_child::{
     Arg, CloneArgs, Entry, Expect, OnError, STACK_BUDGET, Shared, Slot, Step, clone,
@@ -28,7 +29,7 @@ const SAVED: Slot = Slot(3);
 tests! {
     fn the_child_stays_within_its_stack_budget() needs [] {
         let program = Program::new();
-        for way_out in [WayOut::Execve, WayOut::Failure] {
+        for way_out in WayOut::ALL {
             let stack = Stack::new(64 * 1024);
             way_out.take(&stack, &program);
             let used = stack.used();
@@ -38,9 +39,40 @@ tests! {
 
     fn the_child_runs_on_one_page_with_a_guard_below() needs [] {
         let program = Program::new();
-        for way_out in [WayOut::Execve, WayOut::Failure] {
+        for way_out in WayOut::ALL {
             way_out.take(&Stack::new(page()), &program);
         }
+    }
+
+    fn a_filesystem_that_is_not_proc_is_noticed() needs [] {
+        let of = |path: &CStr| answer(&Step {
+            args: expecting(Expect::Procfs).args.map(|arg| match arg {
+                Arg::Word(word) if word != 0 => Arg::Word(path.as_ptr().expose_provenance()),
+                other => other,
+            }),
+            ..expecting(Expect::Procfs)
+        }, &[]);
+        assert_eq!(of(c"/proc"), None);
+        assert_eq!(of(c"/proc/self/fd"), None);
+        for other in [c"/", c"/sys", c"/dev", c"/tmp"] {
+            assert_eq!(of(other), Some(libc::ENODEV), "{other:?}");
+        }
+    }
+
+    fn a_device_that_is_not_the_null_device_is_noticed() needs [] {
+        // What statx(2) would write, of which nothing is written here: kind, major and minor number.
+        let of = |mode: u32, major: u32, minor: u32| {
+            let step = Step { expect: Expect::NullDevice, ..step(libc::SYS_getpid, [Arg::Word(0); 3]) };
+            answer(&step, &[(28, mode), (128, major), (132, minor)])
+        };
+        assert_eq!(of(libc::S_IFCHR | 0o666, 1, 3), None);
+        for kind in [libc::S_IFBLK, libc::S_IFREG, libc::S_IFDIR, libc::S_IFLNK, libc::S_IFIFO, libc::S_IFSOCK] {
+            assert_eq!(of(kind | 0o666, 1, 3), Some(libc::ENODEV), "{kind:o}");
+        }
+        for (major, minor) in [(1, 5), (1, 0), (0, 3), (3, 1), (257, 3), (1, 259), (5, 0)] {
+            assert_eq!(of(libc::S_IFCHR | 0o666, major, minor), Some(libc::ENODEV), "{major}:{minor}");
+        }
+        assert_eq!(answer(&expecting(Expect::NullDevice), &[]), None, "as the kernel writes it");
     }
 
     fn a_child_that_runs_out_of_stack_ends_alone() needs [] {
@@ -58,9 +90,13 @@ tests! {
 enum WayOut {
     Execve,
     Failure,
+    /// A call that is made again until that is enough.
+    Retries,
 }
 
 impl WayOut {
+    const ALL: [Self; 3] = [Self::Execve, Self::Failure, Self::Retries];
+
     /// Runs a child through every kind of argument, expectation and tolerance.
     fn take(self, stack: &Stack, program: &Program) {
         let path = CString::new(program.path().into_os_string().into_vec()).expect("no NUL");
@@ -74,39 +110,143 @@ impl WayOut {
         let status = launch(stack, &steps, &shared, &times);
         match (self, status, shared.report.failure()) {
             (Self::Execve, WaitStatus::Exited(_, 0), None) => {}
-            (Self::Failure, WaitStatus::Exited(_, 125), Some((step, errno))) => {
+            (Self::Failure | Self::Retries, WaitStatus::Exited(_, 125), Some((step, errno))) => {
                 assert_eq!(step as usize, steps.len() - 1);
-                assert_eq!(errno, libc::EACCES.cast_unsigned());
+                let expected = match self {
+                    Self::Retries => libc::EAGAIN,
+                    _ => libc::EACCES,
+                };
+                assert_eq!(errno, expected.cast_unsigned());
             }
             other => panic!("{other:?}"),
         }
     }
 }
 
-fn steps(path: &CString, way_out: WayOut) -> Vec<Step> {
-    let saved = Step {
-        save: Some(SAVED),
-        ..step(libc::SYS_getpid, [Arg::Word(0); 3])
+/// What a child says of a step whose call finds these words in the memory that the kernel writes to: its errno.
+fn answer(step: &Step, words: &[(usize, u32)]) -> Option<i32> {
+    let shared = shared();
+    shared.set_slot(SCRATCH, shared.scratch.as_ptr().expose_provenance());
+    for &(at, word) in words {
+        for (place, byte) in shared.scratch[at..].iter().zip(word.to_le_bytes()) {
+            place.store(byte, Ordering::Relaxed);
+        }
+    }
+    // It ends by itself, or by what it has found.
+    let end = self::step(libc::SYS_exit_group, [Arg::Word(0); 3]);
+    let status = launch(&Stack::new(page()), &[*step, end], &shared, &[]);
+    let failure = shared.report.failure();
+    let code = if failure.is_some() { 125 } else { 0 };
+    assert!(
+        matches!(status, WaitStatus::Exited(_, found) if found == code),
+        "{status:?}"
+    );
+    failure.map(|(at, errno)| {
+        assert_eq!(at, 0);
+        errno.cast_signed()
+    })
+}
+
+/// All expectations: the compiler demands a place in this chain for a new one, and [`expecting`] a step.
+fn expectations() -> impl Iterator<Item = Expect> {
+    iter::successors(Some(Expect::Success), |expect| match expect {
+        Expect::Success => Some(Expect::Zero),
+        Expect::Zero => Some(Expect::AbsolutePath),
+        Expect::AbsolutePath => Some(Expect::Procfs),
+        Expect::Procfs => Some(Expect::NullDevice),
+        Expect::NullDevice => None,
+    })
+}
+
+/// A step that meets an expectation.
+fn expecting(expect: Expect) -> Step {
+    let text = |text: &'static CStr| Arg::Word(text.as_ptr().expose_provenance());
+    let (number, args) = match expect {
+        Expect::Success => (libc::SYS_getpid, [Arg::Word(0); 5]),
+        Expect::Zero => (libc::SYS_sched_yield, [Arg::Word(0); 5]),
+        Expect::AbsolutePath => {
+            let size = Arg::Word(clonebox_child::SCRATCH_LEN);
+            let none = Arg::Word(0);
+            (
+                libc::SYS_getcwd,
+                [Arg::Slot(SCRATCH), size, none, none, none],
+            )
+        }
+        Expect::Procfs => {
+            let none = Arg::Word(0);
+            (
+                libc::SYS_statfs,
+                [text(c"/proc"), Arg::Slot(SCRATCH), none, none, none],
+            )
+        }
+        Expect::NullDevice => {
+            let (cwd, mask) = (
+                Arg::Word(libc::AT_FDCWD as usize),
+                Arg::Word(libc::STATX_TYPE as usize),
+            );
+            (
+                libc::SYS_statx,
+                [
+                    cwd,
+                    text(c"/dev/null"),
+                    Arg::Word(0),
+                    mask,
+                    Arg::Slot(SCRATCH),
+                ],
+            )
+        }
     };
-    let zero = Step {
-        expect: Expect::Zero,
-        ..step(libc::SYS_sched_yield, [Arg::Word(0); 3])
+    let [a, b, c, d, e] = args;
+    Step {
+        args: [a, b, c, d, e, Arg::Word(0)],
+        expect,
+        ..step(number, [Arg::Word(0); 3])
+    }
+}
+
+/// All kinds of argument, in the same way.
+fn arguments() -> impl Iterator<Item = Arg> {
+    iter::successors(Some(Arg::Word(0)), |arg| match arg {
+        Arg::Word(_) => Some(Arg::Slot(SAVED)),
+        Arg::Slot(_) => Some(Arg::SlotAddress(SAVED)),
+        Arg::SlotAddress(_) => None,
+    })
+}
+
+/// A step with such arguments. It may fail: the first bytes of a slot that holds a small number are a path of one byte.
+fn with_argument(arg: Arg) -> Step {
+    let fine = match arg {
+        Arg::Word(_) | Arg::Slot(_) => libc::EFAULT,
+        Arg::SlotAddress(_) => libc::ENOENT,
     };
-    let size = Arg::Word(clonebox_child::SCRATCH_LEN);
-    let cwd = Step {
-        expect: Expect::AbsolutePath,
-        ..step(libc::SYS_getcwd, [Arg::Slot(SCRATCH), size, Arg::Word(0)])
+    Step {
+        on_error: OnError::Ignore(fine),
+        ..step(libc::SYS_chdir, [arg; 3])
+    }
+}
+
+/// All kinds of tolerance, in the same way.
+fn tolerances() -> impl Iterator<Item = OnError> {
+    iter::successors(Some(OnError::Fail), |on_error| match on_error {
+        OnError::Fail => Some(OnError::Ignore(libc::EBADF)),
+        OnError::Ignore(_) => Some(OnError::Retry),
+        OnError::Retry => Some(OnError::TryNext),
+        OnError::TryNext => None,
+    })
+}
+
+/// A step that goes on with this tolerance, because of it where there can be an error.
+fn tolerating(on_error: OnError) -> Step {
+    let call = match on_error {
+        OnError::Fail | OnError::Retry => step(libc::SYS_getpid, [Arg::Word(0); 3]),
+        OnError::Ignore(_) => step(libc::SYS_close, [Arg::Word(usize::MAX); 3]),
+        OnError::TryNext => execve(c"/nonexistent"),
     };
-    let ignored = Step {
-        on_error: OnError::Ignore(libc::EBADF),
-        ..step(libc::SYS_close, [Arg::Word(usize::MAX); 3])
-    };
-    // The first bytes of a slot that holds a small number are a path of one byte.
-    let address = Step {
-        on_error: OnError::Ignore(libc::ENOENT),
-        ..step(libc::SYS_chdir, [Arg::SlotAddress(SAVED); 3])
-    };
-    let execve = |path: &std::ffi::CStr| Step {
+    Step { on_error, ..call }
+}
+
+fn execve(path: &CStr) -> Step {
+    Step {
         on_error: OnError::TryNext,
         ..step(
             libc::SYS_execve,
@@ -116,12 +256,34 @@ fn steps(path: &CString, way_out: WayOut) -> Vec<Step> {
                 Arg::Slot(ENVP),
             ],
         )
+    }
+}
+
+fn steps(path: &CStr, way_out: WayOut) -> Vec<Step> {
+    let saved = Step {
+        save: Some(SAVED),
+        ..step(libc::SYS_getpid, [Arg::Word(0); 3])
     };
-    let mut steps = [saved, zero, cwd, ignored, address].repeat(ROUNDS);
-    steps.push(execve(c"/nonexistent"));
+    let mut steps = vec![saved];
+    steps.extend(expectations().map(expecting));
+    steps.extend(arguments().map(with_argument));
+    steps.extend(tolerances().map(tolerating));
+    let mut steps = steps.repeat(ROUNDS);
     steps.push(match way_out {
         WayOut::Execve => execve(path),
         WayOut::Failure => execve(c"/"),
+        // The word is another one than is waited for.
+        WayOut::Retries => Step {
+            on_error: OnError::Retry,
+            ..step(
+                libc::SYS_futex,
+                [
+                    Arg::SlotAddress(SAVED),
+                    Arg::Word(libc::FUTEX_WAIT as usize),
+                    Arg::Word(0),
+                ],
+            )
+        },
     });
     steps
 }
