@@ -2,12 +2,14 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::thread;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
 use crate::support::clonebox::Ran;
+use crate::support::exchange::{self, while_exchanged};
 use crate::support::rootfs::Root;
 use crate::support::state::State;
 use crate::support::{files, tests};
@@ -251,13 +253,62 @@ tests! {
         }
         fs::set_permissions(&directory, Permissions::from_mode(0o700)).expect("it is ours");
         templates.run("t", &[], &["pid"]).succeeds();
-        // A namespace in the place of the file that is none, and a link.
+        // A link in the place of the record.
         fs::remove_file(templates.file("t.json")).expect("it is there");
         std::os::unix::fs::symlink("/etc/passwd", templates.file("t.json")).expect("a directory of ours");
         templates.run("t", &[], &["pid"]).exits_with(125).complains("there is no template t");
         fs::remove_file(templates.file("t.json")).expect("it is there");
         templates.template(&["ls"]).succeeds();
         templates.assert_nothing();
+    }
+
+    fn a_file_that_keeps_no_mounts_is_no_template() needs [Root, MountSetattr] {
+        let (templates, data) = (Templates::new(), data("a word"));
+        let foreign = data.path().join("word");
+        let gone = "the mounts of the template t are gone";
+        for (source, complaint) in [(None, gone), (Some(foreign.as_path()), gone), (Some(Path::new("/proc/self/ns/net")), "Invalid argument (EINVAL)")] {
+            templates.create("t", &[]).succeeds();
+            let file = templates.file("t.ns");
+            umount2(&file, MntFlags::MNT_DETACH).expect("it is a mount");
+            if let Some(source) = source {
+                mount(Some(source), &file, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("root may");
+            }
+            templates.run("t", &[], &["pid"]).exits_with(125).complains(complaint);
+            templates.template(&["rm", "t"]).succeeds();
+            templates.assert_nothing();
+        }
+        assert_eq!(fs::read_to_string(&foreign).expect("a file of ours"), "a word");
+    }
+
+    fn a_directory_that_is_exchanged_for_one_of_others_keeps_no_template() needs [Root, MountSetattr] {
+        let (ours, theirs) = (Templates::new(), Templates::new());
+        let words = ["ours", "theirs"].map(data);
+        for (templates, word) in [&ours, &theirs].into_iter().zip(&words) {
+            templates.create("t", &["-v", &volume(word)]).succeeds();
+        }
+        fs::set_permissions(theirs.file(""), Permissions::from_mode(0o777)).expect("it is ours");
+        let (here, there) = (ours.state.path(), theirs.state.path());
+        let launch = |_: &usize| {
+            let ran = ours.run("t", &[], &["cat", "/data/word"]);
+            if ran.code() == Some(0) {
+                ran.prints("ours");
+                return true;
+            }
+            ran.exits_with(125).complains("is open to others");
+            false
+        };
+        let count = exchange::launches();
+        let started = while_exchanged(here, there, || (0..count).filter(launch).count());
+        let mode = |templates: &Templates| templates.file("").metadata().expect("a directory").permissions().mode();
+        if mode(&ours) & 0o777 == 0o777 {
+            exchange::swap(here, there);
+        }
+        assert!(started > 0, "no launch has met our directory");
+        assert!(started < count, "no launch has met theirs");
+        fs::set_permissions(theirs.file(""), Permissions::from_mode(0o700)).expect("it is ours");
+        for templates in [&ours, &theirs] {
+            templates.template(&["rm", "t"]).succeeds();
+        }
     }
 
     fn templates_are_kept_where_mounts_spread() needs [Root, MountSetattr] {

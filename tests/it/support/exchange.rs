@@ -15,7 +15,7 @@ use super::rootfs::Root;
 const LAUNCHES: usize = 2000;
 
 /// As many for each of the four places; fewer where somebody says that the machine is slow.
-fn launches() -> usize {
+pub(crate) fn launches() -> usize {
     let asked = std::env::var("CLONEBOX_ZONE_LAUNCHES");
     asked.map_or(LAUNCHES, |number| number.parse().expect("a number")) / 4
 }
