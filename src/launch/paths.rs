@@ -5,6 +5,7 @@
 //! has: a directory that has come meanwhile is as good as one that was made, and one that has gone ends
 //! the set-up with an error.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -156,6 +157,8 @@ struct Tree {
     own_root: bool,
     root: Backing,
     mounts: BTreeMap<PathBuf, Backing>,
+    /// The caller's mounts, read when the first bind asks for them.
+    table: OnceCell<Option<Table>>,
 }
 
 impl Tree {
@@ -182,6 +185,7 @@ impl Tree {
             own_root: spec.rootfs.is_some(),
             root,
             mounts,
+            table: OnceCell::new(),
         }
     }
 
@@ -305,7 +309,7 @@ impl Tree {
             let mut above = point.ancestors();
             !self.own_root && above.any(|above| self.mounts.contains_key(above))
         };
-        let table = Table::read();
+        let table = self.table.get_or_init(Table::read);
         for mount in table.iter().flat_map(Table::mounts) {
             let point = mount.point();
             if let (Some(rest), false) = (below(&point), covered(&point)) {

@@ -2,20 +2,24 @@
 
 pub(crate) mod paths;
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{chdir, chroot};
 
 use crate::support::clonebox::Clonebox;
 use crate::support::files::{self, canary};
+use crate::support::processes::eventually;
 use crate::support::rootfs::Root;
+use crate::support::state::State;
 use crate::support::{binary, tests};
 
 tests! {
@@ -70,18 +74,23 @@ tests! {
         let (root, place) = (Root::new(), files::directory());
         let null = place.path().join("null");
         fs::write(&null, "seen").expect("a directory of ours");
-        let volume = format!("{}:/dev/null", null.display());
         let (inner, program) = (binary().display().to_string(), root.program());
-        let run = |dev: &str| {
+        let run = |null: &Path, dev: &str| {
+            let volume = format!("{}:/dev/null", null.display());
             let outer = ["-v", &volume, "--cap-add", "ALL", "--", &inner];
             let rootfs = ["--rootfs", root.text(), "--dev", dev, "-v", &program];
             let probe = ["--", "/it", "__probe", "cat", "/proc/timer_list"];
             Clonebox::new().args(outer).args(rootfs).args(probe).run()
         };
-        run("none").exits_with(125).complains("cannot find the null device at /dev/null: No such device (ENODEV)");
-        run("host").exits_with(125).complains("cannot find the null device at /dev/null: No such device (ENODEV)");
-        // One that the box has made itself.
-        run("minimal").succeeds().prints("");
+        for null in [&null, Path::new("/dev/zero"), Path::new("/dev/full")] {
+            for dev in ["none", "host"] {
+                let ran = run(null, dev).exits_with(125);
+                ran.complains("cannot find the null device at /dev/null: No such device (ENODEV)");
+            }
+            // One that the box has made itself.
+            run(null, "minimal").succeeds().prints("");
+        }
+        run(Path::new("/dev/null"), "host").succeeds().prints("");
     }
 
     // CVE-2019-5736.
@@ -110,8 +119,52 @@ tests! {
         assert!(last.contains("execveat(<init>, \"\""), "{last}");
         let after = copy.metadata().expect("a file of ours");
         assert_eq!(fs::read(&copy).expect("a file of ours"), bytes);
-        assert_eq!((after.mtime_nsec(), after.permissions().mode()), (before.mtime_nsec(), before.permissions().mode()));
+        let of = |file: &fs::Metadata| (file.mtime(), file.mtime_nsec(), file.permissions().mode());
+        assert_eq!(of(&after), of(&before));
     }
+
+    // What such a name leads to, in a box with an init, is that file.
+    fn the_executable_of_a_boxs_first_process_cannot_be_written() needs [Box] {
+        let (root, state, place) = (Root::new(), State::new(), files::directory());
+        let copy = files::executable(place.path(), "clonebox", fs::read(binary()).expect("the command"));
+        let before = (fs::read(&copy).expect("a file of ours"), copy.metadata().expect("a file of ours"));
+        let mut command = std::process::Command::new(&copy);
+        command.env(State::VARIABLE, state.path());
+        command.args(["--init", "--name", "victim", "--rootfs", root.text(), "-v", &root.program()]);
+        command.args(["--", "/it", "__probe", "stay"]);
+        let mut running = Clonebox::of(command).start();
+        running.ready();
+        let path = format!("/proc/{}/exe", state.pid("victim"));
+        // Whoever keeps it open waits until it is not executed any more, as CVE-2019-5736 has it.
+        let kept = File::open(&path).expect("its executable");
+        let program = fs::read(&path).expect("its executable");
+        assert_ne!(program, before.0, "it is not the command");
+        let write = |path: &str| OpenOptions::new().write(true).open(path);
+        let errno = |error: std::io::Error| error.raw_os_error().map(Errno::from_raw);
+        let seals = fcntl(&kept, FcntlArg::F_GET_SEALS).expect("a file in memory");
+        let all = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        assert!(SealFlag::from_bits_retain(seals).contains(all), "{seals:#x}");
+        // From inside, with every capability that there can be.
+        let tried = root.run(&["--init", "--cap-add", "ALL"], &["try", "/proc/1/exe"]).succeeds().stdout();
+        // Linux 6.11 and 6.12 let what is executed be opened.
+        assert!(["ETXTBSY\n", "EPERM\n"].contains(&tried.as_str()), "{tried}");
+        state.run(&["kill", "victim"]);
+        drop(running);
+        let again = format!("/proc/self/fd/{}", kept.as_raw_fd());
+        let mut open = eventually_open(|| write(&again));
+        assert_eq!(open.write(b"x").map_err(errno).err(), Some(Some(Errno::EPERM)));
+        assert_eq!(open.set_len(0).map_err(errno).err(), Some(Some(Errno::EPERM)));
+        assert_eq!(fs::read(&again).expect("a file in memory"), program);
+        let after = copy.metadata().expect("a file of ours");
+        assert_eq!(fs::read(&copy).expect("a file of ours"), before.0);
+        assert_eq!((after.mtime(), after.mtime_nsec()), (before.1.mtime(), before.1.mtime_nsec()));
+    }
+}
+
+/// Opens what is busy until it is not.
+fn eventually_open(open: impl Fn() -> std::io::Result<File>) -> File {
+    assert!(eventually(|| open().is_ok()), "{:?}", open());
+    open().expect("it is not busy any more")
 }
 
 /// What a program of a root filesystem prints that a launcher, this process, executes itself after chroot(2), as

@@ -1,15 +1,13 @@
 //! Templates with mounts of their own: what boxes have in common, and what they do not.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 
 use clonebox::{
     Command, Mount, Namespace, Propagation, Stdio, Template, TemplateMounts, UserNamespace,
 };
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::support::files;
+use crate::support::files::{self, HostMount};
 use crate::support::processes::eventually;
 use crate::support::rootfs::{Root, contents};
 use crate::support::tests;
@@ -69,23 +67,6 @@ fn assert_same_mounts(command: &mut Command) {
     own.sort();
     each.sort();
     assert_eq!(own, each);
-}
-
-/// A mount of the host's, until this is dropped.
-struct HostMount<'a>(&'a Path);
-
-impl<'a> HostMount<'a> {
-    fn new(path: &'a Path) -> Self {
-        let none = None::<&str>;
-        mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), none).expect("root may mount");
-        Self(path)
-    }
-}
-
-impl Drop for HostMount<'_> {
-    fn drop(&mut self) {
-        umount2(self.0, MntFlags::MNT_DETACH).expect("it is mounted");
-    }
 }
 
 const TABLE: [&str; 2] = ["cat", "/proc/self/mountinfo"];
@@ -191,7 +172,7 @@ tests! {
     fn a_volume_that_follows_the_host_does_so_in_a_template() needs [Root, MountSetattr] {
         let (root, data) = (Root::new(), files::directory());
         let shared = HostMount::new(data.path());
-        mount(None::<&str>, data.path(), None::<&str>, MsFlags::MS_SHARED, None::<&str>).expect("it is a mount");
+        shared.share();
         let below = data.path().join("below");
         fs::create_dir(&below).expect("a filesystem of ours");
         let mut volume = Mount::bind(data.path(), "/data");

@@ -4,12 +4,19 @@ use std::fs::{self, File, Permissions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
+use std::thread;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use crate::support::clonebox::{Clonebox, run};
-use crate::support::files;
+use crate::support::files::{self, HostMount};
 use crate::support::rootfs::Root;
+use crate::support::seccomp::refuse_to;
+use crate::support::state::State;
 use crate::support::{alone, binary, probe, run_probe, tests};
 
 /// A directory with a file in it.
@@ -21,6 +28,71 @@ fn volume() -> tempfile::TempDir {
 
 fn text(directory: &tempfile::TempDir) -> &str {
     directory.path().to_str().expect("UTF-8")
+}
+
+/// Launches boxes with so many volumes and looks at what the launcher and its child do: calls that grow with the
+/// volumes, and two looks at the table of mounts at most.
+#[track_caller]
+fn assert_linear(change: fn(&mut Command), options: &str, counts: [usize; 3]) {
+    let (root, volume) = (Root::new(), volume());
+    let calls = counts.map(|count| {
+        let traces = files::directory();
+        let mut strace = Command::new("strace");
+        // A file for each process: no line is cut by another's.
+        strace
+            .args(["-ff", "-s", "256", "-o"])
+            .arg(traces.path().join("trace"));
+        strace
+            .arg(binary())
+            .args(["--rootfs", root.text(), "-v", &root.program()]);
+        // An ordinary user's strace takes its privilege from newuidmap(1).
+        if !nix::unistd::geteuid().is_root() {
+            strace.args(alone());
+        }
+        for number in 0..count {
+            strace.args(["-v", &format!("{}:/many/{number}{options}", text(&volume))]);
+        }
+        strace.args(["--", "/it", "__probe", "exit", "0"]);
+        change(&mut strace);
+        Clonebox::of(strace).run().succeeds();
+        let files = fs::read_dir(traces.path()).expect("a directory of ours");
+        let lines: Vec<String> = files
+            .map(|file| fs::read_to_string(file.expect("an entry").path()).expect("a trace"))
+            .flat_map(|trace| trace.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let tables = lines
+            .iter()
+            .filter(|line| line.starts_with("open") && line.contains("/mountinfo\""));
+        let tables = tables.count();
+        // For the volumes and, where ids are mapped, to see whether the caller's own root is there.
+        assert!(
+            tables <= 2,
+            "{count} volumes: the table is read {tables} times"
+        );
+        // Memory is asked for as it is needed, and a path found again when somebody mounts something meanwhile.
+        let memory = [
+            "brk(",
+            "madvise(",
+            "mmap(",
+            "mprotect(",
+            "mremap(",
+            "munmap(",
+        ];
+        let others = lines
+            .iter()
+            .filter(|line| !memory.iter().any(|call| line.starts_with(call)));
+        others
+            .filter(|line| !line.ends_with("EAGAIN (Resource temporarily unavailable)"))
+            .count()
+    });
+    // In thousandths.
+    let per_volume =
+        |from: usize, to: usize| (calls[to] - calls[from]) * 1000 / (counts[to] - counts[from]);
+    let (few, many) = (per_volume(0, 1), per_volume(1, 2));
+    assert!(
+        many.abs_diff(few) < few / 4,
+        "{calls:?} calls for {counts:?} volumes"
+    );
 }
 
 tests! {
@@ -204,6 +276,62 @@ tests! {
             let steps = [few, more, many].map(steps);
             assert_eq!((steps[2] - steps[0]) * 10, (steps[1] - steps[0]) * (many - few));
         }
+    }
+
+    fn each_volume_costs_as_many_calls_as_any_other_and_none_reads_the_table_of_mounts() needs [Box, Strace] {
+        assert_linear(|_| {}, "", [100, 200, 2000]);
+    }
+
+    // Before Linux 5.12 each mount of a read-only volume is changed by itself: which there are, the table says.
+    fn the_same_of_read_only_volumes_where_each_mount_is_changed_by_itself() needs [Box, Strace, Seccomp] {
+        assert_linear(|command| refuse_to(command, libc::SYS_mount_setattr, Errno::ENOSYS), ":ro", [50, 100, 500]);
+    }
+
+    fn devices_can_be_used_in_every_bind_but_one_with_nodev() needs [Box] {
+        let root = Root::new();
+        for (option, options, answer) in [
+            ("--dev-bind", "", "made\n"),
+            ("-v", "", "made\n"),
+            ("-v", ":dev", "made\n"),
+            ("-v", ":nodev", "EACCES\n"),
+        ] {
+            for (source, target, path) in [("/dev/null", "/d/null", "/d/null"), ("/dev", "/all", "/all/null")] {
+                let bind = format!("{source}:{target}{options}");
+                let ran = root.run(&[option, &bind], &["try", path]).succeeds();
+                assert_eq!(ran.stdout(), answer, "{option} {bind}");
+            }
+        }
+        // On the same path.
+        root.run(&["--dev", "none", "--dev-bind", "/dev/full"], &["try", "/dev/full"]).succeeds().prints("ENOSPC\n");
+    }
+
+    fn a_mount_that_comes_later_is_seen_below_a_volume_with_rslave_and_below_no_other() needs [Root] {
+        // In mounts of a thread's own, which go with it.
+        thread::spawn(|| {
+            unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).expect("root may");
+            let none = None::<&str>;
+            mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none).expect("root may");
+            let data = files::directory();
+            let shared = HostMount::new(data.path());
+            shared.share();
+            let below = data.path().join("below");
+            fs::create_dir(&below).expect("a filesystem of ours");
+            for (options, seen) in [("", false), (":rslave", true), (":ro,rslave", true), (":rprivate", false)] {
+                let (root, state) = (Root::new(), State::new());
+                let bind = format!("{}:/data{options}", text(&data));
+                let of_box = ["-d", "--name", "web", "--rootfs", root.text(), "-v", &root.program(), "-v", &bind];
+                state.run(&[&of_box[..], &["--", "/it", "__probe", "stay"]].concat()).succeeds();
+                let word = format!("/proc/{}/root/data/below/word", state.pid("web"));
+                let later = HostMount::new(&below);
+                fs::write(below.join("word"), "later").expect("a filesystem of ours");
+                assert_eq!(fs::read_to_string(&word).ok().as_deref(), seen.then_some("later"), "{options:?}");
+                drop(later);
+                // It goes again as well.
+                assert!(fs::metadata(&word).is_err(), "{options:?}");
+                state.run(&["rm", "-f", "web"]).succeeds();
+            }
+            drop(shared);
+        }).join().expect("it does not panic");
     }
 
     fn a_few_descriptors_are_enough_for_many_volumes() needs [Box] {

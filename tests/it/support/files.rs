@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
 use super::probe;
@@ -92,4 +93,28 @@ pub(crate) fn canary() -> TempDir {
 #[track_caller]
 pub(crate) fn assert_untouched(canary: &Path) {
     assert_eq!(contents(canary), ["canary 100644 alive"]);
+}
+
+/// A filesystem in memory on a directory of the host's, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct HostMount<'a>(&'a Path);
+
+impl<'a> HostMount<'a> {
+    pub(crate) fn new(path: &'a Path) -> Self {
+        let none = None::<&str>;
+        mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), none).expect("root may mount");
+        Self(path)
+    }
+
+    /// Lets what is mounted below it later appear in copies of it.
+    pub(crate) fn share(&self) {
+        let none = None::<&str>;
+        mount(none, self.0, none, MsFlags::MS_SHARED, none).expect("it is a mount");
+    }
+}
+
+impl Drop for HostMount<'_> {
+    fn drop(&mut self) {
+        umount2(self.0, MntFlags::MNT_DETACH).expect("it is mounted");
+    }
 }

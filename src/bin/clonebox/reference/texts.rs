@@ -130,7 +130,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--dev-bind",
         "SRC[:DST]",
-        "Mounts SRC on DST, or on the same path, with its devices. May be repeated.",
+        "Mounts SRC on DST, or on the same path, with its devices: bubblewrap's word for what --volume does unless nodev is among its options. May be repeated.",
     ),
     text(
         "--bind-try",
