@@ -134,6 +134,7 @@ tests! {
         command.args(["--", "/it", "__probe", "stay"]);
         let mut running = Clonebox::of(command).start();
         running.ready();
+        assert!(eventually(|| state.is("victim", "running")), "{:?}", state.list());
         let path = format!("/proc/{}/exe", state.pid("victim"));
         // Whoever keeps it open waits until it is not executed any more, as CVE-2019-5736 has it.
         let kept = File::open(&path).expect("its executable");
