@@ -14,6 +14,7 @@ use nix::fcntl::Flock;
 pub(crate) use make::MakeError;
 pub use place::Load;
 pub(crate) use place::Place;
+pub(crate) use remove::clear_left;
 pub use usage::LimitsUsage;
 
 /// The cgroups of a box. What is left of them when this is dropped is removed, if nobody is in it.

@@ -16,7 +16,7 @@ use super::log::LogReader;
 use super::record::{Host, Record};
 use super::registry::{BESIDE, file_of};
 use super::walls;
-use crate::cgroup::Load;
+use crate::cgroup::{Load, clear_left};
 use crate::errno;
 use crate::error::Error;
 use crate::live::{Change, Freezer, diff};
@@ -375,12 +375,16 @@ impl Entry {
         }) && !self.is_alive()
     }
 
-    /// Removes the record, what is beside it, and its cgroups if nobody is in them.
+    /// Removes the record, what is beside it, and its cgroups. Processes that the box has left in them are killed, as
+    /// its launcher would have done; not where its first process may live.
     pub(super) fn erase(&self) {
         for suffix in BESIDE {
             self.directory.remove(&format!("{}{suffix}", self.name()));
         }
         self.directory.remove(&file_of(self.name()));
+        if self.is_here() {
+            clear_left(&self.record.cgroups);
+        }
         for place in &self.record.cgroups {
             place.remove();
         }

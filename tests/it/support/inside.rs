@@ -313,6 +313,42 @@ pub(super) fn forks() {
     }
 }
 
+/// Leaves behind processes that replace each other all the time, so that whoever has looked for one finds it gone.
+/// What nobody ends ends by itself.
+pub(super) fn bomb() {
+    const CHAINS: usize = 16;
+    const LIFE: Duration = Duration::from_secs(30);
+    let end = std::time::Instant::now() + LIFE;
+    // SAFETY: this process has one thread.
+    let fork = || unsafe { libc::fork() };
+    if fork() != 0 {
+        return;
+    }
+    // All are orphans of this one, which nobody has to wait for: signal(7).
+    // SAFETY: the call takes nothing and touches no memory.
+    unsafe { libc::setsid() };
+    // SAFETY: the call takes numbers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    let mut chain = true;
+    for _ in 0..CHAINS {
+        chain = fork() == 0;
+        if chain {
+            break;
+        }
+    }
+    while chain && std::time::Instant::now() < end {
+        if fork() > 0 {
+            // SAFETY: nothing is left to be done.
+            unsafe { libc::_exit(0) };
+        }
+    }
+    thread::sleep(end.saturating_duration_since(std::time::Instant::now()));
+    // SAFETY: nothing is left to be done.
+    unsafe { libc::_exit(0) };
+}
+
 /// Uses processor time, for two seconds.
 pub(super) fn spin() {
     let begin = std::time::Instant::now();

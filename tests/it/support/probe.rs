@@ -33,6 +33,11 @@ pub(crate) fn run() -> Option<ExitCode> {
         "append" => inside::append(&words[0]),
         "args" => inside::args(),
         "as-user" => aside::as_user(words),
+        "bomb" => inside::bomb(),
+        "bomb-and-stay" => {
+            inside::bomb();
+            inside::stay();
+        }
         "cat" => inside::cat(&words[0]),
         "child" => inside::child(&words[0]),
         "clocks" => inside::clocks(),
