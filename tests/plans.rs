@@ -8,6 +8,9 @@ use clonebox::{
     Redirect, Rootfs, Setting, Spec, TimeOffset, Tty, User, UserNamespace, Writes, compile,
 };
 
+#[path = "plans/limits.rs"]
+mod limits;
+
 /// A plain root on a current kernel, not at a terminal.
 fn root() -> HostFacts {
     HostFacts {
