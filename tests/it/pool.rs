@@ -206,6 +206,18 @@ tests! {
         }
     }
 
+    fn limits_hold_in_a_pool() needs [Limits, Execveat] {
+        let mut spec = Spec::new(probe::path());
+        spec.exec.args = vec!["__probe".into(), "forks".into()];
+        spec.limits.pids = Some(Setting::default_of(12));
+        let pool = pool(Command::from(spec).stdout(Stdio::piped()), 2);
+        for _ in 0..3 {
+            let count = printed(pool.spawn().expect("a box"));
+            let count: usize = count.trim().parse().expect("a number");
+            assert!((5..12).contains(&count), "{count} processes");
+        }
+    }
+
     fn a_pool_that_is_dropped_leaves_no_process() needs [Box, Execveat] {
         let marker = marker("dropped");
         let pool = pool(&answer(&["args", &marker]), 8);

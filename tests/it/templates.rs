@@ -201,7 +201,11 @@ tests! {
     fn a_launch_from_a_template_has_limits() needs [Root, MountSetattr, Limits] {
         let templates = Templates::new();
         templates.create("t", &[]).succeeds();
-        templates.run("t", &["-m", "64m", "--pids-limit", "16"], &["pid"]).succeeds();
+        let limits = ["-m", "24m", "--pids-limit", "12"];
+        let count = templates.run("t", &limits, &["forks"]).succeeds().stdout();
+        let count: usize = count.trim().parse().expect("a number");
+        assert!((5..12).contains(&count), "{count} processes");
+        templates.run("t", &limits, &["eat", "200"]).exits_with(137).complains("out of memory");
         templates.template(&["rm", "t"]).succeeds();
         templates.assert_nothing();
     }
