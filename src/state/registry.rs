@@ -166,19 +166,26 @@ fn read_all(directory: &Arc<Directory>) -> Result<(bool, Vec<Entry>), Error> {
 /// Removes what is left of boxes that are gone. Under the lock of the directory: nobody can claim a name
 /// meanwhile.
 fn sweep(directory: &Arc<Directory>) -> Result<(), Error> {
-    for name in directory.names()? {
+    let mut names = directory.names()?;
+    names.sort_unstable();
+    for name in &names {
         if let Some(record) = name.strip_suffix(ASIDE) {
             // A record of a box that is just starting is written aside as well, by whoever has its lock.
             if Entry::open(directory, record).is_none_or(|entry| !entry.is_cared_for()) {
-                directory.remove(&name);
+                directory.remove(name);
+            }
+        } else if let Some(box_name) = BESIDE.iter().find_map(|suffix| name.strip_suffix(suffix)) {
+            // Of a claim that was killed before it wrote the record, under the lock as well.
+            if names.binary_search(&file_of(box_name)).is_err() {
+                directory.remove(name);
             }
         } else if name.ends_with(RECORD) {
             // Most are cared for, and that is told soonest.
             let free = directory
-                .open_file(&name, OFlag::O_RDONLY)
+                .open_file(name, OFlag::O_RDONLY)
                 .ok()
                 .filter(|file| !is_locked(file));
-            let entry = free.and_then(|_| Entry::open(directory, &name));
+            let entry = free.and_then(|_| Entry::open(directory, name));
             if let Some(entry) = entry.filter(Entry::is_gone) {
                 entry.erase();
             }

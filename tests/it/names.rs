@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::processes::{eventually, marked, marker};
+use crate::support::seccomp::hold_at_call;
 use crate::support::state::State;
 use crate::support::{Clonebox, binary, probe, tests};
 
@@ -258,6 +259,31 @@ tests! {
         assert!(eventually(|| state.find("other").is_none()), "{:?}", state.find("other"));
         state.clonebox().args(["--name", "other"]).probe(["exit", "0"]).run().succeeds();
         assert_eq!(state.files(), ["web.box", "web.plan", "web.walls"]);
+    }
+
+    fn a_launcher_that_is_killed_in_the_middle_of_a_write_loses_nothing() needs [Box, Seccomp] {
+        let state = State::new();
+        let _web = state.start("web", &[]);
+        let marker = marker("write");
+        // The record is written when the name is claimed, and when the box has started.
+        for write in 0..2 {
+            let command = state.clonebox().args(["--name", "other"]).probe(["stay", &marker]).command();
+            let mut held = hold_at_call(libc::SYS_renameat, command);
+            for _ in 0..write {
+                held.next();
+            }
+            assert!(state.files().contains(&"other.box.new".to_owned()), "{:?}", state.files());
+            held.child.kill().expect("it is ours");
+            held.child.wait().expect("its end");
+            let before = fs::read(state.file("other.box")).ok();
+            let is_whole = |record: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&record).is_ok();
+            assert_eq!(before.map(is_whole), (write > 0).then_some(true));
+            assert!(eventually(|| marked(&marker).is_empty()));
+            assert!(state.is("web", "running"));
+            assert!(eventually(|| state.find("other").is_none()));
+            state.clonebox().args(["--name", "third"]).probe(["exit", "0"]).run().succeeds();
+            assert_eq!(state.files(), ["web.box", "web.plan", "web.walls"], "after write {write}");
+        }
     }
 
     fn of_many_that_want_one_name_at_once_one_gets_it() needs [Box] {

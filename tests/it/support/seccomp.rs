@@ -36,6 +36,14 @@ fn program(call: libc::c_long, arg: u32, value: u32, action: u32) -> [libc::sock
     ]
 }
 
+/// A program for one call, whatever its arguments.
+fn whatever(call: libc::c_long, action: u32) -> [libc::sock_filter; 6] {
+    let mut program = program(call, 0, 0, action);
+    // Instead of the comparison of an argument: nothing is skipped.
+    program[3].jf = 0;
+    program
+}
+
 /// Filters the calls of this thread, and of what it becomes: the listener, if the flags ask for one.
 fn install(program: &[libc::sock_filter; 6], flags: libc::c_ulong) -> io::Result<RawFd> {
     let filter = libc::sock_fprog {
@@ -79,9 +87,18 @@ pub(crate) struct Held {
 }
 
 /// Starts a command and waits until it, or a child of it, makes this prctl(2).
-pub(crate) fn hold_at(option: libc::c_int, mut command: Command) -> Held {
+pub(crate) fn hold_at(option: libc::c_int, command: Command) -> Held {
     let notify = libc::SECCOMP_RET_USER_NOTIF;
     let program = program(libc::SYS_prctl, 0, option.cast_unsigned(), notify);
+    hold(program, command)
+}
+
+/// The same for a call, whatever its arguments.
+pub(crate) fn hold_at_call(call: libc::c_long, command: Command) -> Held {
+    hold(whatever(call, libc::SECCOMP_RET_USER_NOTIF), command)
+}
+
+fn hold(program: [libc::sock_filter; 6], mut command: Command) -> Held {
     let filter = move || {
         let fd = install(&program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
         // SAFETY: the call takes numbers.
@@ -176,10 +193,7 @@ impl Held {
 /// Answers a call with an error, whatever its arguments.
 pub(super) fn refuse(call: libc::c_long, errno: i32) {
     let action = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
-    let mut program = program(call, 0, 0, action);
-    // Instead of the comparison of an argument: nothing is skipped.
-    program[3].jf = 0;
-    install(&program, 0).expect("a filter");
+    install(&whatever(call, action), 0).expect("a filter");
 }
 
 /// Lets a command, and all that it starts, do without a system call.
