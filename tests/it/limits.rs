@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::clonebox::{Clonebox, binary, run};
 use crate::support::files;
+use crate::support::seccomp;
 use crate::support::state::State;
 use crate::support::{alone, probe, processes, run_probe, tests};
 
@@ -137,7 +139,27 @@ tests! {
         let share = used / report["wall_s"].as_f64().expect("a time");
         // Less is possible where others use the machine. What comes above is one period at the beginning.
         assert!(share < 0.25 * 1.15, "{share}: {report}");
-        assert!(report["limits"]["throttled"].as_u64() > Some(0), "{report}");
+        // In a period that was cut short it had all that it may have: a 40th of a second.
+        let limits = &report["limits"];
+        let throttled = limits["throttled"].as_u64().expect("a number");
+        assert!(used > throttled as f64 / 40.0 * 0.85, "{report}");
+        // On a machine that does nothing else it is cut short in each; the kernel has counted the same time.
+        assert_eq!(throttled > 0, limits["throttled_s"].as_f64() > Some(0.0), "{report}");
+        match limits["cpu_s"].as_f64() {
+            Some(counted) => assert!((counted - used).abs() < 0.02 + used / 5.0, "{report}"),
+            None => assert!(fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_err(), "version 2 counts it: {report}"),
+        }
+    }
+
+    fn limits_hold_where_clone3_is_refused() needs [Limits, Seccomp] {
+        let name = name("old");
+        let mut command = Clonebox::new().args(["--name", &name, "-m", "64m", "--pids-limit", "9"]);
+        command = command.probe(["cat", "/proc/self/cgroup"]);
+        let mut command = command.command();
+        seccomp::refuse_to(&mut command, libc::SYS_clone3, Errno::ENOSYS);
+        let table = Clonebox::of(command).run().succeeds().stdout();
+        assert!(table.contains(&format!("/{name}-")), "{table}");
+        assert_nothing_left(&name);
     }
 
     fn a_box_with_a_cgroup_namespace_is_at_its_root() needs [Limits] {
