@@ -318,10 +318,13 @@ pub(super) fn forks() {
 pub(super) fn bomb() {
     const CHAINS: usize = 16;
     const LIFE: Duration = Duration::from_secs(30);
+    /// Until all chains are under way.
+    const BEGINNING: Duration = Duration::from_millis(300);
     let end = std::time::Instant::now() + LIFE;
     // SAFETY: this process has one thread.
     let fork = || unsafe { libc::fork() };
     if fork() != 0 {
+        thread::sleep(BEGINNING);
         return;
     }
     // All are orphans of this one, which nobody has to wait for: signal(7).
