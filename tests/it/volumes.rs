@@ -287,7 +287,7 @@ tests! {
         assert_linear(|command| refuse_to(command, libc::SYS_mount_setattr, Errno::ENOSYS), ":ro", [50, 100, 500]);
     }
 
-    fn devices_can_be_used_in_every_bind_but_one_with_nodev() needs [Box] {
+    fn devices_can_be_used_in_every_bind_but_one_with_nodev() needs [Execveat, Box] {
         let root = Root::new();
         for (option, options, answer) in [
             ("--dev-bind", "", "made\n"),
@@ -305,7 +305,7 @@ tests! {
         root.run(&["--dev", "none", "--dev-bind", "/dev/full"], &["try", "/dev/full"]).succeeds().prints("ENOSPC\n");
     }
 
-    fn a_mount_that_comes_later_is_seen_below_a_volume_with_rslave_and_below_no_other() needs [Root] {
+    fn a_mount_that_comes_later_is_seen_below_a_volume_with_rslave_and_below_no_other() needs [MountSetattr, Execveat, Root] {
         // In mounts of a thread's own, which go with it.
         thread::spawn(|| {
             unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).expect("root may");
