@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Through the real sudo, as people start it: with sudo's own terminal (use_pty) and without.
-has=sudo,ptmx,notroot       # what the user has who may use sudo
-has_root=root,ptmx  # what sudo makes of the test binary itself
-subset=sudo         # the tests whose names contain this word call sudo themselves
+has=sudo,ptmx,notroot  # what the user has who may use sudo
+has_root=root,ptmx     # what sudo makes of the test binary itself
+subset=sudo            # the tests whose names contain this word call sudo themselves
 
 require_root
 require sudo
