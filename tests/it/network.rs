@@ -57,6 +57,13 @@ impl Fake {
         marked(&self.path)
     }
 
+    /// Both have their command lines, a little after they are known to run.
+    #[track_caller]
+    fn runs(&self) {
+        let both = eventually(|| self.processes().len() == 2);
+        assert!(both, "{:?}", self.processes());
+    }
+
     /// It alone.
     fn process(&self) -> u32 {
         let ties = marked("tie");
@@ -232,7 +239,7 @@ tests! {
         let fake = Fake::new(CONNECTS);
         let mut running = fake.clonebox(&[]).probe(["stay"]).start();
         running.ready();
-        assert_eq!(fake.processes().len(), 2);
+        fake.runs();
         drop(running);
         fake.is_gone();
     }
@@ -244,7 +251,7 @@ tests! {
         let clonebox = running.pid();
         drop(running);
         let the_box = marked(&marker).into_iter().find(|&pid| pid != clonebox).expect("it runs");
-        assert_eq!(fake.processes().len(), 2);
+        fake.runs();
         kill(Pid::from_raw(the_box.cast_signed()), Signal::SIGKILL).expect("it is ours");
         fake.is_gone();
     }

@@ -52,17 +52,21 @@ fn does_not_complain(terminal: &Terminal) {
         .for_each(|complaint| terminal.has_not_seen(complaint));
 }
 
-/// The guards that wait beside a process.
-fn guards(pid: i32) -> Vec<u32> {
+/// The guard that waits beside a process.
+#[track_caller]
+fn guard(pid: i32) -> u32 {
     let of_job = |guard: &u32| {
         let stat = fs::read_to_string(format!("/proc/{guard}/stat")).unwrap_or_default();
         let after_name = stat.rsplit(") ").next().unwrap_or_default();
         after_name.split(' ').nth(1) == Some(&pid.to_string())
     };
-    processes::marked("guard")
-        .into_iter()
-        .filter(of_job)
-        .collect()
+    let guards = || processes::marked("guard").into_iter().filter(of_job);
+    // A process gets its command line a little after it is known to run.
+    assert!(
+        processes::eventually(|| guards().count() == 1),
+        "there is a guard"
+    );
+    guards().next().expect("it waits")
 }
 
 /// A box on a terminal whose settings are not the kernel's, in raw mode and at work.
@@ -85,8 +89,7 @@ fn at_work(options: &[&str], words: &[&str]) -> (Terminal, nix::sys::termios::Te
 #[track_caller]
 fn restores(options: &[&str], words: &[&str], end: impl FnOnce(&mut Terminal), expected: Change) {
     let (mut terminal, before) = at_work(options, words);
-    let guards = guards(terminal.pid());
-    assert_eq!(guards.len(), 1, "there is a guard");
+    let guard = guard(terminal.pid());
     end(&mut terminal);
     assert_eq!(
         terminal.wait(),
@@ -101,11 +104,7 @@ fn restores(options: &[&str], words: &[&str], end: impl FnOnce(&mut Terminal), e
         );
     }
     assert_eq!(terminal.settings(), before);
-    let left = || {
-        processes::marked("guard")
-            .iter()
-            .any(|pid| guards.contains(pid))
-    };
+    let left = || processes::marked("guard").contains(&guard);
     assert!(processes::eventually(|| !left()), "the guard ends");
 }
 
