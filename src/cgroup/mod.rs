@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The cgroups of one box, from their making to their removal. See cgroups(7).
 
+mod expected;
 mod make;
 mod place;
 mod remove;
@@ -55,7 +56,12 @@ const MARK: &str = ".clonebox";
 
 /// The name of the cgroup of a box: no other has it at the same time.
 fn name(of_box: &str, process: u32, count: u32) -> String {
-    format!("{of_box}-{process}-{count}{MARK}")
+    format!("{}{count}{MARK}", start_of_name(of_box, process))
+}
+
+/// What the names of all begin with that a process makes for boxes of this name.
+fn start_of_name(of_box: &str, process: u32) -> String {
+    format!("{of_box}-{process}-")
 }
 
 /// Whether it is a name that [`name`] gives.

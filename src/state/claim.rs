@@ -89,6 +89,7 @@ impl Claim {
         self.record.process = Some(process);
         self.record.created = SystemTime::now();
         self.record.cgroups = child.cgroups();
+        self.record.cgroups_expected = Vec::new();
         let put = self
             .directory
             .put(&file_of(&self.record.name), &self.record.to_text());

@@ -16,7 +16,7 @@ use super::log::LogReader;
 use super::record::{Host, Record};
 use super::registry::{BESIDE, file_of};
 use super::walls;
-use crate::cgroup::{Load, clear_left};
+use crate::cgroup::{Load, Place, clear_left};
 use crate::errno;
 use crate::error::Error;
 use crate::live::{Change, Freezer, diff};
@@ -384,6 +384,8 @@ impl Entry {
         self.directory.remove(&file_of(self.name()));
         if self.is_here() {
             clear_left(&self.record.cgroups);
+            let expected = self.record.cgroups_expected.iter();
+            clear_left(&expected.flat_map(Place::made).collect::<Vec<_>>());
         }
         for place in &self.record.cgroups {
             place.remove();
@@ -413,6 +415,7 @@ mod tests {
             process: None,
             host: Host::here().clone(),
             cgroups: Vec::new(),
+            cgroups_expected: Vec::new(),
             overlay: None,
             detached: true,
             end: None,

@@ -31,6 +31,8 @@ pub(super) struct Record {
     /// Where its process ids mean something.
     pub(super) host: Host,
     pub(super) cgroups: Vec<Place>,
+    /// Until it is known which they are: see [`Place::expected`].
+    pub(super) cgroups_expected: Vec<Place>,
     /// The lower and the upper directory of its root, if that is an overlay.
     pub(super) overlay: Option<(PathBuf, Option<PathBuf>)>,
     /// It does not depend on whoever has started it.
@@ -67,13 +69,6 @@ impl Record {
     /// The first line.
     pub(super) fn to_text(&self) -> String {
         let since = self.created.duration_since(SystemTime::UNIX_EPOCH);
-        let cgroups = self.cgroups.iter().map(|place| {
-            json!({
-                "unified": place.unified,
-                "controllers": place.controllers,
-                "path": place.path,
-            })
-        });
         let record = json!({
             "form": FORM,
             "name": self.name,
@@ -82,7 +77,8 @@ impl Record {
             "process": self.process.map(Identity::to_json),
             "boot": self.host.boot,
             "pid_namespace": self.host.pid_namespace,
-            "cgroups": cgroups.collect::<Vec<_>>(),
+            "cgroups": to_json(&self.cgroups),
+            "cgroups_expected": to_json(&self.cgroups_expected),
             "lower": self.overlay.as_ref().map(|(lower, _)| lower),
             "upper": self.overlay.as_ref().and_then(|(_, upper)| upper.as_ref()),
             "detached": self.detached,
@@ -118,11 +114,8 @@ impl Record {
                 boot: text("boot")?,
                 pid_namespace: text("pid_namespace")?,
             },
-            cgroups: value["cgroups"]
-                .as_array()?
-                .iter()
-                .filter_map(place)
-                .collect(),
+            cgroups: places(&value["cgroups"])?,
+            cgroups_expected: places(&value["cgroups_expected"]).unwrap_or_default(),
             overlay: path("lower").map(|lower| (lower, path("upper"))),
             detached: value["detached"].as_bool()?,
             end: lines
@@ -130,6 +123,21 @@ impl Record {
                 .and_then(|line| serde_json::from_str(line).ok()),
         })
     }
+}
+
+fn to_json(places: &[Place]) -> Value {
+    let places = places.iter().map(|place| {
+        json!({
+            "unified": place.unified,
+            "controllers": place.controllers,
+            "path": place.path,
+        })
+    });
+    places.collect()
+}
+
+fn places(value: &Value) -> Option<Vec<Place>> {
+    Some(value.as_array()?.iter().filter_map(place).collect())
 }
 
 fn place(value: &Value) -> Option<Place> {
@@ -171,6 +179,11 @@ mod tests {
                 controllers: vec!["memory"],
                 path: "/x".into(),
             }],
+            cgroups_expected: vec![Place {
+                unified: false,
+                controllers: vec!["pids"],
+                path: "/y".into(),
+            }],
             overlay: Some(("/lower".into(), None)),
             detached: true,
             end: None,
@@ -184,6 +197,7 @@ mod tests {
         assert_eq!(read.to_text(), text);
         assert_eq!(read.process, record().process);
         assert_eq!(read.cgroups, record().cgroups);
+        assert_eq!(read.cgroups_expected, record().cgroups_expected);
     }
 
     #[test]

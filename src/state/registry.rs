@@ -14,9 +14,11 @@ use super::claim::Claim;
 use super::directory::{ASIDE, Directory, is_locked};
 use super::entry::Entry;
 use super::record::{Host, Record};
+use crate::cgroup::Place;
 use crate::command::Template;
 use crate::error::Error;
-use crate::spec::Writes;
+use crate::plan::Plan;
+use crate::spec::{ParentDeath, Writes};
 
 /// What root's boxes are in.
 const RUN: &str = "/run/clonebox";
@@ -93,6 +95,7 @@ impl Registry {
             process: None,
             host: Host::here().clone(),
             cgroups: Vec::new(),
+            cgroups_expected: expected(plan),
             overlay,
             detached: false,
             end: None,
@@ -148,6 +151,15 @@ impl Registry {
             .find(|entry| entry.pid() == Some(pid))
             .ok_or_else(missing)
     }
+}
+
+/// The cgroups to be cleared if the launcher is killed before it says which they are. A box that may survive it is left
+/// alone.
+fn expected(plan: &Plan) -> Vec<Place> {
+    if plan.parent_death == ParentDeath::Survive {
+        return Vec::new();
+    }
+    Place::expected(&plan.cgroups, plan.name())
 }
 
 pub(super) fn file_of(name: &str) -> String {

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::support::cgroups::{assert_nothing_left, left, name};
 use crate::support::clonebox::{Clonebox, binary, run};
 use crate::support::files;
 use crate::support::seccomp;
@@ -17,42 +18,6 @@ use crate::support::{alone, probe, processes, run_probe, tests};
 
 /// Longer than the kernel takes to end what was killed.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The cgroups of boxes of this name, in all hierarchies.
-fn left(name: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            if entry
-                .file_name()
-                .to_string_lossy()
-                .starts_with(&format!("{name}-"))
-            {
-                found.push(entry.path());
-            }
-            open.push(entry.path());
-        }
-    }
-    found
-}
-
-/// A name that no other box has.
-fn name(test: &str) -> String {
-    format!("limits.{test}.{}", std::process::id())
-}
-
-#[track_caller]
-fn assert_nothing_left(name: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while !left(name).is_empty() {
-        assert!(Instant::now() < deadline, "{:?}", left(name));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 fn report(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("a report")).expect("JSON")

@@ -51,6 +51,7 @@ mod timeout;
 mod timings;
 mod trace;
 mod tty;
+mod unrecorded;
 mod usage;
 mod user;
 mod userns;
@@ -116,6 +117,7 @@ fn all() -> Vec<Test> {
         timings::tests(),
         trace::tests(),
         tty::tests(),
+        unrecorded::tests(),
         usage::tests(),
         user::tests(),
         userns::tests(),

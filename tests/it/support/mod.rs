@@ -3,6 +3,7 @@
 mod act;
 mod aside;
 mod attack;
+pub(crate) mod cgroups;
 pub(crate) mod clonebox;
 mod confined;
 pub(crate) mod exchange;
