@@ -1,6 +1,7 @@
 //! Every step can fail, and says so: its number, its call, who asked for it, and the errno. Nothing is
 //! left then. And what does not fail may hang, or be killed.
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use nix::unistd::{Pid, getpgrp, gettid, tcgetpgrp};
 
 use crate::support::filter::{self, Listener};
 use crate::support::harness::Test;
+use crate::support::host::Host;
 use crate::support::need::Need;
 use crate::support::process::{assert_no_child, children, descriptors};
 use crate::support::program::Program;
@@ -117,7 +119,12 @@ pub(crate) fn tests() -> Vec<Test> {
             test(
                 "every_step_until_a_box_of_a_pool_stands_can_fail_and_leaves_nothing",
                 &[Need::Box, Need::Execveat, Need::Seccomp],
-                every_step_of_a_pool_fails,
+                || every_step_of_a_pool_fails(recipe::of_a_pool),
+            ),
+            test(
+                "every_step_until_a_limited_box_of_a_pool_stands_can_fail_and_leaves_nothing",
+                &[Need::Root, Need::Limits, Need::Execveat, Need::Seccomp],
+                || every_step_of_a_pool_fails(recipe::of_a_limited_pool),
             ),
             test(
                 "what_cannot_enter_a_process_namespace_says_so",
@@ -138,6 +145,7 @@ fn every_step_fails(recipe: &Recipe) {
     let template = recipe.prepare(&program.path());
     let plan = template.plan();
     let foreground = tcgetpgrp(std::io::stdin()) == Ok(getpgrp());
+    let host = Host::look();
     for (index, step) in plan.steps().enumerate() {
         let before = descriptors();
         let errno = ODD[index % ODD.len()];
@@ -168,6 +176,7 @@ fn every_step_fails(recipe: &Recipe) {
         );
         assert_no_child();
         assert_eq!(descriptors(), before, "{error}");
+        host.assert_unchanged(&error);
         let still = tcgetpgrp(std::io::stdin()) == Ok(getpgrp());
         assert_eq!(still, foreground, "the terminal after: {error}");
     }
@@ -182,6 +191,7 @@ fn every_step_of_the_mounts_fails(recipe: &Recipe) {
     // The mount points are there after the first time, and stay.
     template.refresh().expect("nothing is wrong with it");
     let plan = template.mounts_plan().expect("it has mounts");
+    let host = Host::look();
     // The last one ends the child: it does not come back to fail.
     for (index, step) in plan.steps().enumerate().take(plan.steps().len() - 1) {
         let before = descriptors();
@@ -201,19 +211,21 @@ fn every_step_of_the_mounts_fails(recipe: &Recipe) {
         );
         assert_no_child();
         assert_eq!(descriptors(), before, "{error}");
+        host.assert_unchanged(&error);
     }
     let status = template.spawn().expect("it is as it was").wait();
     assert!(status.expect("it ends").success());
 }
 
 /// The same of the steps until a box of a pool stands. The one that has the plan is full meanwhile.
-fn every_step_of_a_pool_fails() {
+fn every_step_of_a_pool_fails(template: fn(&Path) -> Template) {
     let program = Program::new();
-    let template = recipe::of_a_pool(&program.path());
+    let template = template(&program.path());
     let pool = Pool::new(&template, 1).expect("nothing is wrong with it");
     let plan = pool.plan();
     let last = plan.steps().last().expect("it has steps");
     assert_eq!(last.name(), "execveat", "it has left our memory then");
+    let host = Host::look();
     for (index, step) in plan.steps().enumerate() {
         let before = (descriptors(), children());
         let errno = ODD[index % ODD.len()];
@@ -233,6 +245,7 @@ fn every_step_of_a_pool_fails() {
             "{error}"
         );
         assert_eq!((descriptors(), children()), before, "{error}");
+        host.assert_unchanged(&error);
     }
     let status = pool.spawn().expect("it stands").wait();
     assert!(status.expect("it ends").success());

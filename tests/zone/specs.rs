@@ -10,10 +10,10 @@
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::launches::{Launches, runs_or_tells};
+use crate::support::host::Host;
 use crate::support::process::{assert_no_child, descriptors};
 use crate::support::program::Program;
 use crate::support::tests;
@@ -33,28 +33,6 @@ fn bytes(seed: &mut u64) -> Vec<u8> {
     (0..length).map(|_| (next() >> 32) as u8).collect()
 }
 
-/// The cgroups of this process's boxes.
-fn cgroups() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
-    let own = format!("-{}-", std::process::id());
-    while let Some(directory) = left.pop() {
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        for path in below.map(|entry| entry.path()) {
-            if path.to_string_lossy().contains(&own) {
-                found.push(path.clone());
-            }
-            left.push(path);
-        }
-    }
-    found
-}
-
-fn mounts() -> String {
-    fs::read_to_string("/proc/self/mountinfo").expect("/proc")
-}
-
 tests! {
     fn any_box_runs_or_tells_the_step_that_failed_and_leaves_nothing() needs [Box] {
         let wanted = env::var("CLONEBOX_ZONE_LAUNCHES").map_or(1_000, |text| text.parse().expect("a number"));
@@ -64,7 +42,7 @@ tests! {
         let base = tempfile::tempdir().expect("a directory");
         fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
         let launches = Launches::new(base.path(), &program.path());
-        let (began, open, mounted) = (Instant::now(), descriptors(), mounts());
+        let (began, open, host) = (Instant::now(), descriptors(), Host::look());
         let (mut ran, mut failed) = (0, 0);
         let mut seed = first | 1;
         for _ in 0..wanted {
@@ -86,8 +64,7 @@ tests! {
                 break;
             }
         }
-        assert_eq!(mounts(), mounted);
-        assert_eq!(cgroups(), [""; 0].map(PathBuf::from));
+        host.assert_unchanged("all launches");
         println!("{ran} ran, {failed} failed");
         assert!(ran > 0 && failed > 0);
     }

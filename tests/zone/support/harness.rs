@@ -2,13 +2,16 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
+use std::os::unix::process::CommandExt;
 use std::panic;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use super::need::{self, Need};
 use super::recipe;
@@ -101,12 +104,14 @@ fn end_with_the_first_panic() {
 /// leaves behind could hold a pipe open for ever.
 fn run_alone(name: &str) -> Result<(), Failed> {
     let mut output = tempfile::tempfile()?;
-    let mut child = Command::new(env::current_exe()?)
+    let mut command = Command::new(env::current_exe()?);
+    command
         .args([ALONE, name])
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?)
-        .spawn()?;
+        .stderr(output.try_clone()?);
+    // SAFETY: only system calls are made between fork(2) and execve(2).
+    let mut child = unsafe { command.pre_exec(share_mounts) }.spawn()?;
     let began = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -120,6 +125,18 @@ fn run_alone(name: &str) -> Result<(), Failed> {
         thread::sleep(Duration::from_millis(10));
     };
     judge(status, &mut output)
+}
+
+/// Gives root a table of mounts that nobody else changes, and to which what a box mounts would come back, as on most
+/// hosts: mount_namespaces(7). Who may not has the one that is there.
+fn share_mounts() -> io::Result<()> {
+    if unshare(CloneFlags::CLONE_NEWNS).is_ok() {
+        for how in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
+            let none: Option<&str> = None;
+            mount(none, "/", none, MsFlags::MS_REC | how, none)?;
+        }
+    }
+    Ok(())
 }
 
 fn judge(status: ExitStatus, output: &mut File) -> Result<(), Failed> {

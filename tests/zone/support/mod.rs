@@ -8,6 +8,7 @@ mod kernel_log;
 
 pub(crate) mod filter;
 pub(crate) mod harness;
+pub(crate) mod host;
 pub(crate) mod nothing;
 pub(crate) mod process;
 pub(crate) mod program;

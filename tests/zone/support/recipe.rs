@@ -379,22 +379,30 @@ pub(crate) static RECIPES: [Recipe; 32] = [
         mounts: EachLaunch,
     },
     Recipe {
-        name: "a_box_with_a_root_filesystem_that_sees_its_limits",
+        name: "a_box_with_a_root_filesystem_volumes_and_limits",
         needs: &[Root, Limits],
         situation: nothing,
         spec: |spec, program| {
             root(spec, program, Writes::Through);
             spec.limits.pids = Some(asked(64));
+            spec.limits.memory = Some(asked(64 << 20));
+            spec.mounts = vec![
+                asked(Mount::bind("/usr", "/new/volume")),
+                asked(Mount::tmpfs("/new/tmpfs")),
+            ];
             spec.masks.mask.push(asked("/proc/tty".into()));
             spec.masks.unmask.push(asked("/proc/sys".into()));
         },
         facts: |facts| {
-            facts.paths = paths(0);
-            facts.cgroups.hierarchies = vec![Hierarchy {
-                controllers: vec!["pids".to_owned()],
-                names: "pids,one".to_owned(),
+            facts.paths = paths(2);
+            let hierarchy = |controller: &str, names: &str| Hierarchy {
+                controllers: vec![controller.to_owned()],
+                names: names.to_owned(),
+                mount: Path::new("/sys/fs/cgroup").join(names),
                 ..Hierarchy::default()
-            }];
+            };
+            facts.cgroups.hierarchies =
+                vec![hierarchy("pids", "pids,one"), hierarchy("memory", "memory")];
         },
         mounts: EachLaunch,
     },
@@ -605,6 +613,18 @@ pub(crate) fn of_a_pool(program: &Path) -> Template {
         .parent_death(ParentDeath::Survive)
         .hostname("stands");
     command.prepare().expect("a good description")
+}
+
+/// The same with limits, a root filesystem and a volume.
+pub(crate) fn of_a_limited_pool(program: &Path) -> Template {
+    let mut spec = Spec::new(program);
+    root(&mut spec, program, Writes::Discard);
+    spec.parent_death = asked(ParentDeath::Survive);
+    spec.limits.pids = Some(asked(64));
+    spec.limits.memory = Some(asked(64 << 20));
+    spec.mounts.push(asked(Mount::bind("/usr", "/new/volume")));
+    let template = Command::from(spec).prepare();
+    template.expect("a good description")
 }
 
 /// The name under which [`launch`] takes a box of a pool.
