@@ -28,6 +28,7 @@ mkdir "$CI_TMP/unpacked"
 tar -C "$CI_TMP/unpacked" --strip-components=1 -xzf "$tarball"
 check 'tarball: the program is static' sh -c "! readelf -l '$CI_TMP/unpacked/bin/clonebox' | grep -q INTERP"
 check 'tarball: the program tells its version' "$CI_TMP/unpacked/bin/clonebox" --version
+suite 'tarball: what the program does first' env CLONEBOX_BIN="$CI_TMP/unpacked/bin/clonebox" "$CI_TMP/bin/zone" start::
 # keeps_little: what keeps a detached box has less than 1 MiB resident.
 keeps_little() {
   local program=$CI_TMP/unpacked/bin/clonebox keeper size

@@ -20,6 +20,8 @@ mod hazards;
 mod purity;
 mod specs;
 mod stack;
+#[cfg(target_arch = "x86_64")]
+mod start;
 mod strace;
 mod threads;
 
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         purity::tests(),
         specs::tests(),
         stack::tests(),
+        #[cfg(target_arch = "x86_64")]
+        start::tests(),
         strace::tests(),
         threads::tests(),
     ])
