@@ -7,6 +7,8 @@ use clonebox::{Child, Command, ErrorKind, ParentDeath, Pool, Setting, Spec, Stdi
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::support::cgroups::{left, limited};
+use crate::support::clonebox::run;
 use crate::support::processes::{eventually, marked, marker};
 use crate::support::rootfs::Root;
 use crate::support::talk::Talk;
@@ -225,6 +227,39 @@ tests! {
         all_standing(&marker, 8);
         drop(pool);
         assert_eq!(marked(&marker), [0; 0]);
+    }
+
+    fn a_pool_that_is_dropped_leaves_no_cgroup() needs [Limits, Execveat] {
+        let name = marker("limited");
+        let pool = pool(&limited("/bin/true", &name), 4);
+        pool.wait_until_full();
+        assert!(left(&name).len() >= 4, "{:?}", left(&name));
+        let child = pool.spawn().expect("a box");
+        drop(pool);
+        // That of the box which is somebody else's is there until he has waited for it.
+        let its = left(&name);
+        assert!((1..=2).contains(&its.len()), "{its:?}");
+        assert_eq!(printed(child), "");
+        assert_eq!(left(&name), [""; 0].map(std::path::PathBuf::from));
+    }
+
+    fn cgroups_of_a_pool_whose_program_is_killed_are_removed_by_the_next_box() needs [Limits, Execveat] {
+        for parent_death in ["kill", "survive"] {
+            let name = marker("abandoned");
+            let mut command = std::process::Command::new(probe::path());
+            command.args(["__probe", "pool", parent_death, &name, "limited"]);
+            let mut talk = Talk::with(command);
+            talk.says("full");
+            assert!(left(&name).len() >= 4, "{:?}", left(&name));
+            drop(talk);
+            assert!(eventually(|| standing(&name).is_empty()), "{:?}", standing(&name));
+            // What the kernel has not given back yet stays for the next but one.
+            let gone = || {
+                run(["-m", "64m", "--pids-limit", "9", "--", "/bin/true"]).succeeds();
+                left(&name).is_empty()
+            };
+            assert!(eventually(gone), "{parent_death}: {:?}", left(&name));
+        }
     }
 
     fn a_pool_whose_program_is_killed_leaves_no_process() needs [Box, Execveat] {

@@ -37,7 +37,7 @@ pub(super) fn run(what: &str, words: &[OsString]) -> bool {
         "launch-in-thread" => launch_in_thread(&words[0], &words[1], &words[2]),
         "of-user" => of_user(&words[0], &words[1..]),
         "orphans" => orphans(&words[0]),
-        "pool" => pool(&words[0], &words[1]),
+        "pool" => pool(&words[0], &words[1], words.len() > 2),
         "raw" => raw(words),
         "fault-later" => {
             hungry_once();
@@ -356,9 +356,13 @@ fn of_user(user: &OsString, words: &[OsString]) {
 }
 
 /// Keeps a pool until it is ended.
-fn pool(parent_death: &OsString, marker: &OsString) {
+fn pool(parent_death: &OsString, marker: &OsString, is_limited: bool) {
     use clonebox::{Command, ParentDeath, Pool};
-    let mut command = Command::new("/bin/true");
+    let mut command = if is_limited {
+        super::cgroups::limited("/bin/true", text(marker))
+    } else {
+        Command::new("/bin/true")
+    };
     if text(parent_death) == "survive" {
         command.parent_death(ParentDeath::Survive);
     }

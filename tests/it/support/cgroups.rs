@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use clonebox::{Command, Setting, Spec};
+
 use super::processes::eventually;
 
 /// Where they are mounted.
@@ -12,6 +14,15 @@ const MOUNTED: &str = "/sys/fs/cgroup";
 /// A name that no other box has.
 pub(crate) fn name(test: &str) -> String {
     format!("limits.{test}.{}", std::process::id())
+}
+
+/// A box of this name around a program, with limits of two controllers.
+pub(crate) fn limited(program: &str, name: &str) -> Command {
+    let mut spec = Spec::new(program);
+    spec.name = Some(Setting::default_of(name.to_owned()));
+    spec.limits.memory = Some(Setting::default_of(64 << 20));
+    spec.limits.pids = Some(Setting::default_of(64));
+    Command::from(spec)
 }
 
 /// The cgroups of boxes of this name.
