@@ -12,12 +12,9 @@ use serde_json::{Value, json};
 use super::directory::read;
 use super::entry::Entry;
 use super::record::Record;
-use crate::cgroup::Place;
 use crate::error::Error;
 use crate::live::Freezer;
 use crate::pidfd;
-use crate::plan::cgroup_changes;
-use crate::spec::{Limits, Spec};
 
 /// How often a record is looked at whose owner has its lock.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -128,54 +125,6 @@ impl Entry {
             }),
             None => Ok(()),
         }
-    }
-
-    /// Changes its limits while it runs. All of them are changed, or none is.
-    ///
-    /// # Errors
-    ///
-    /// As [`pidfd`](Self::pidfd); [`ErrorKind::Spec`](crate::ErrorKind::Spec) for limits that make no sense, or of a
-    /// controller for which the box has no cgroup; [`ErrorKind::State`](crate::ErrorKind::State) with what the kernel
-    /// says: `EBUSY`, for example, where more memory is in use.
-    pub fn update(&self, limits: &Limits) -> Result<(), Error> {
-        self.pidfd()?;
-        let spec = Spec {
-            limits: limits.clone(),
-            ..Spec::new("/")
-        };
-        let wrong = spec.validate();
-        if !wrong.is_empty() {
-            return Err(Error::violations(&wrong));
-        }
-        let places = &self.record.cgroups;
-        let known: Vec<_> = places
-            .iter()
-            .map(|place| (place.unified, place.controllers.as_slice()))
-            .collect();
-        let changes =
-            cgroup_changes(limits, &known).map_err(|missing| Error::violations(&missing))?;
-        let mut before: Vec<(&Place, &str, String)> = Vec::new();
-        for (at, file) in &changes {
-            let Some(place) = places.get(*at) else {
-                continue;
-            };
-            let old = place.text(&file.name).unwrap_or_default();
-            if let Err(errno) = place.write(&file.name, &file.value) {
-                while let Some((place, name, old)) = before.pop() {
-                    // It was so a moment ago.
-                    let _ = Place::write(place, name, &old);
-                }
-                let action = format!(
-                    "set {} of the box {} to {}",
-                    file.name,
-                    self.name(),
-                    file.value
-                );
-                return Err(Error::state_failed(&action, errno));
-            }
-            before.push((place, &file.name, old.trim().to_owned()));
-        }
-        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ mod pin;
 mod record;
 mod registry;
 mod templates;
+mod update;
 mod walls;
 
 pub use claim::Claim;

@@ -29,6 +29,7 @@ mod landlock;
 mod launch;
 mod leftovers;
 mod library;
+mod limit_files;
 mod limits;
 mod mounts;
 mod names;
@@ -95,6 +96,7 @@ fn all() -> Vec<Test> {
         launch::tests(),
         leftovers::tests(),
         library::tests(),
+        limit_files::tests(),
         limits::tests(),
         mounts::tests(),
         names::tests(),
