@@ -179,7 +179,7 @@ impl<'a> Launch<'a> {
         match self.from {
             Source::Template(template) => {
                 let launched = template.start(Some(&self.changes))?;
-                Ok(launched.into_child(template.unmount_later))
+                Ok(launched.into_child())
             }
             Source::Pool(pool) => pool.take(&self.changes),
         }

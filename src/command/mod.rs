@@ -271,7 +271,8 @@ impl Command {
 
     /// Chooses whether [`Child::wait`] may tell of the end of a box before its mounts are taken away, which a
     /// thread of the library then does within milliseconds. It is a good part of the wait; whoever wants to
-    /// unmount what was in the box needs it done. Linux 6.11 or later; before, it changes nothing.
+    /// unmount what was in the box needs it done. A box of a [`Pool`] then costs another descriptor while it stands.
+    /// Linux 6.11 or later; before, it changes nothing.
     pub fn unmount_later(&mut self, later: bool) -> &mut Self {
         self.unmount_later = later;
         self

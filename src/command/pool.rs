@@ -22,6 +22,9 @@ use crate::supervise::Child;
 /// How long a pool that is more than half full waits for the next launch before it makes boxes, which takes the
 /// same locks of the kernel. Our own choice: a launch takes a third of it.
 const REST: Duration = Duration::from_millis(1);
+/// For how many rests the thread of a full pool looks by itself whether a box has been taken. To wake it costs a launch
+/// a tenth of its time. Our own choice: programs that launch often do so more often than ten times a second.
+const WATCHED_RESTS: u32 = 100;
 
 /// A number of boxes of a [`Template`] that are complete but for their program. A launch tells one of them what
 /// to execute; a thread of the pool's own makes another in its place, when half of them are taken or no launch has
@@ -58,7 +61,7 @@ struct Inner {
     template: Template,
     size: usize,
     state: Mutex<State>,
-    /// A box has been taken, or the pool is dropped.
+    /// Boxes are to be made, or the pool is dropped.
     wanted: Condvar,
     /// A box has come, or cannot be made.
     made: Condvar,
@@ -67,6 +70,10 @@ struct Inner {
 #[derive(Default)]
 struct State {
     standing: VecDeque<Launched>,
+    /// Somebody has asked for a box since the thread looked last.
+    asked: bool,
+    /// The thread does not look by itself.
+    asleep: bool,
     closed: bool,
     /// The last attempt has failed; the next is made when a box is asked for.
     failed: bool,
@@ -177,20 +184,23 @@ impl Pool {
             let words = Words::new(&plan.exec, &changes.args, &changes.env);
             let told = Told {
                 argv: &words.argv[plan.exec.told..],
-                envp: &words.envp,
+                envp: (!changes.env.is_empty()).then_some(&words.envp),
                 workdir: changes.workdir.as_deref(),
                 streams: std::array::from_fn(|stream: usize| {
                     streams[stream].as_ref().map(|ends| ends.child_or(stream))
                 }),
             };
-            match wake(&mut launched.started, &told) {
+            let woken = wake(&mut launched.started, &told);
+            // Not before: the thread would be in the way of the box.
+            inner.have_made();
+            match woken {
                 Some(Ok(())) => {
                     for (old, new) in launched.streams.iter_mut().zip(&mut streams) {
                         if let Some(ends) = new {
                             *old = ends.parent.take();
                         }
                     }
-                    return Ok(launched.into_child(template.unmount_later));
+                    return Ok(launched.into_child());
                 }
                 Some(Err(Failure::Exec(NO_CANDIDATE, errno))) => {
                     launched.forget();
@@ -240,9 +250,22 @@ impl Inner {
     fn take(&self) -> Option<Launched> {
         let mut state = self.lock();
         state.failed = false;
-        let taken = state.standing.pop_front();
-        self.wanted.notify_one();
-        taken
+        state.asked = true;
+        state.standing.pop_front()
+    }
+
+    /// Has the thread make boxes, if it is time and it does not see that by itself.
+    fn have_made(&self) {
+        let state = self.lock();
+        if state.asleep || self.hurries(&state) {
+            drop(state);
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Whether boxes are to be made at once: hardly any stand, or somebody waits.
+    fn hurries(&self, state: &State) -> bool {
+        state.hurried || state.standing.len() <= self.size / 2
     }
 
     /// What the thread does: as long as there is room, another box. Then it rests.
@@ -265,22 +288,31 @@ impl Inner {
         }
     }
 
-    /// Waits until boxes are to be made again: at once if hardly any stand or somebody waits, otherwise when none
-    /// has been asked for during [`REST`].
+    /// Waits until boxes are to be made again: when none has been asked for during [`REST`], and in a hurry at once.
     fn rest<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        while !state.closed && (state.failed || state.standing.len() >= self.size) {
-            let waited = self.wanted.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        while !(state.closed || state.hurried || state.standing.len() <= self.size / 2) {
+        let mut rests = 0;
+        loop {
+            let complete = state.failed || state.standing.len() >= self.size;
+            if state.closed || !complete && self.hurries(&state) {
+                return state;
+            }
+            state.asleep = complete && (state.failed || rests == WATCHED_RESTS);
+            if state.asleep {
+                let waited = self.wanted.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+                state.asleep = false;
+                rests = 0;
+                continue;
+            }
             let waited = self.wanted.wait_timeout(state, REST);
             let (now, rest) = waited.unwrap_or_else(PoisonError::into_inner);
             state = now;
-            if rest.timed_out() {
-                break;
+            let quiet = rest.timed_out() && !std::mem::take(&mut state.asked);
+            if quiet && !complete {
+                return state;
             }
+            rests = if quiet { rests + 1 } else { 0 };
         }
-        state
     }
 }
 
@@ -300,7 +332,11 @@ impl Drop for Pool {
         // All are told before any is waited for.
         let mut children: Vec<Child> = standing
             .into_iter()
-            .map(|launched| launched.into_child(false))
+            .map(|mut launched| {
+                // There is no later.
+                launched.mounts = None;
+                launched.into_child()
+            })
             .collect();
         for child in &mut children {
             let _ = child.kill();

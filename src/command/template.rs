@@ -18,7 +18,7 @@ use crate::launch::{
 use crate::plan::{HostFacts, Kind, Plan, TemplatePlans, Words, compile_kind};
 use crate::spec::{Setting, Spec};
 use crate::state::PinnedTemplate;
-use crate::supervise::{Child, KernelLog};
+use crate::supervise::{Child, KernelLog, mounts_of};
 
 /// What of a box is made once, and shared by the launches of a [`Template`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,14 +81,13 @@ pub(super) struct Launched {
     pub(super) started: Started,
     pub(super) streams: [Option<OwnedFd>; 3],
     pub(super) log: Option<KernelLog>,
+    /// Its mount namespace, if that is to be left when the box has ended.
+    pub(super) mounts: Option<OwnedFd>,
 }
 
 impl Launched {
-    pub(super) fn into_child(self, unmount_later: bool) -> Child {
-        let mut child = Child::new(self.plan, self.started, self.log);
-        if unmount_later {
-            child.unmount_later();
-        }
+    pub(super) fn into_child(self) -> Child {
+        let mut child = Child::new(self.plan, self.started, self.log, self.mounts);
         let [stdin, stdout, stderr] = self.streams;
         child.stdin = stdin.map(ChildStdin::from);
         child.stdout = stdout.map(ChildStdout::from);
@@ -241,7 +240,7 @@ impl Template {
     ///
     /// Of every [`ErrorKind`](crate::ErrorKind) but `Spec`. Nothing of the box is left then.
     pub fn spawn(&self) -> Result<Child, Error> {
-        Ok(self.start(None)?.into_child(self.unmount_later))
+        Ok(self.start(None)?.into_child())
     }
 
     /// A launch with more arguments, another environment, other streams, another host name or working directory.
@@ -296,11 +295,15 @@ impl Template {
             started => (Arc::clone(&plan), started),
         };
         let started = started.map_err(|failure| self.explained(failure, &plan, changes))?;
+        // As soon as can be: with a short program the box ends at any moment, and its mounts with it.
+        let mounts = self.unmount_later.then(|| mounts_of(started.pidfd.as_fd()));
+        let mounts = mounts.flatten();
         Ok(Launched {
             plan,
             started,
             streams: ends.map(|ends| ends.parent),
             log,
+            mounts,
         })
     }
 

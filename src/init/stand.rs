@@ -7,7 +7,8 @@
 //!
 //! What it is told: four words, which are how many bytes follow, how many of the strings in them are
 //! arguments, how many are the environment, and what else there is; then one byte with the streams, if there
-//! are any; then the working directory, if there is one, and the strings, each with its NUL.
+//! are any; then the working directory, if there is one, and the strings, each with its NUL. An environment that is
+//! not told is the one that it has itself.
 
 use core::ptr;
 
@@ -17,10 +18,12 @@ use crate::kernel::{
     CHDIR, DUP3, EINTR, F_DUPFD_CLOEXEC, F_SETFD, FCNTL, FD_CLOEXEC, GETCWD, MMAP, READ, RECVMSG,
     call, exit,
 };
-use crate::report::{self, FAILED, STARTED};
+use crate::report::{self, FAILED};
 
 /// The bit that says that there is a working directory; those below it are streams.
 const WORKDIR: usize = 1 << 3;
+/// The bit that says that there is an environment.
+const ENVIRONMENT: usize = 1 << 4;
 /// What stands for the working directory where a report has the number of a candidate.
 const NO_CANDIDATE: u32 = u32::MAX;
 const ENOTDIR: u32 = 20;
@@ -38,11 +41,13 @@ pub(crate) fn run(args: &Args) -> ! {
     if more & (WORKDIR - 1) != 0 && !take_streams(report, more) {
         exit(0)
     }
-    // The strings, and the arrays of their addresses, each with its NULL.
+    // The arrays of the strings' addresses, each with its NULL, and the strings.
     let words = argc + envc + 2;
-    let (Some(text), Some(array)) = (map(length), map(words * size_of::<usize>())) else {
+    let arrays = words * size_of::<usize>();
+    let Some(array) = map(arrays + length) else {
         exit(125)
     };
+    let text = array + arrays;
     if !read(report, text, length) {
         exit(0)
     }
@@ -59,15 +64,18 @@ pub(crate) fn run(args: &Args) -> ! {
         unsafe { array.wrapping_add(word).write(at) };
         at += length_of(at, text + length) + 1;
     }
-    report::send(report, [STARTED, 0, 0]);
     if more & WORKDIR != 0
         && let Err(errno) = enter(text)
     {
         report::send(report, [FAILED, NO_CANDIDATE, errno]);
         exit(125)
     }
-    let envp = array.wrapping_add(argc + 1);
-    execute(args, candidates, report, array.addr(), envp.addr())
+    let envp = if more & ENVIRONMENT != 0 {
+        array.wrapping_add(argc + 1).addr()
+    } else {
+        args.environment()
+    };
+    execute(args, candidates, report, array.addr(), envp)
 }
 
 /// Enters a directory, which must be below the root: one that is not is a way out of it (CVE-2024-21626).

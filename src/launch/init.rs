@@ -6,7 +6,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
@@ -73,11 +73,22 @@ pub(super) enum Start {
     Gone,
 }
 
+impl From<[u32; 3]> for Start {
+    fn from(words: [u32; 3]) -> Self {
+        match words {
+            [STARTED, ..] => Self::Started,
+            [FAILED, candidate, errno] => Self::Failed(candidate as usize, errno.cast_signed()),
+            _ => Self::Gone,
+        }
+    }
+}
+
 /// What one that stands is told.
 #[derive(Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) argv: &'a [&'a CStr],
-    pub(crate) envp: &'a [&'a CStr],
+    /// `None` for the one that it stands with.
+    pub(crate) envp: Option<&'a [&'a CStr]>,
     pub(crate) workdir: Option<&'a CStr>,
     /// In the place of those that it has.
     pub(crate) streams: [Option<BorrowedFd<'a>>; 3],
@@ -170,7 +181,9 @@ impl InitReport {
     /// `EPIPE` if it has gone.
     pub(super) fn tell(&self, told: &Told<'_>) -> nix::Result<()> {
         const WORKDIR: u32 = 1 << 3;
-        let strings = || told.workdir.iter().chain(told.argv).chain(told.envp);
+        const ENVIRONMENT: u32 = 1 << 4;
+        let envp = told.envp.unwrap_or_default();
+        let strings = || told.workdir.iter().chain(told.argv).chain(envp);
         let length: usize = strings().map(|one| one.count_bytes() + 1).sum();
         let number = |number: usize| u32::try_from(number).map_err(|_| Errno::E2BIG);
         let (mut more, mut fds) = (0, Vec::new());
@@ -183,10 +196,13 @@ impl InitReport {
         if told.workdir.is_some() {
             more |= WORKDIR;
         }
+        if told.envp.is_some() {
+            more |= ENVIRONMENT;
+        }
         let head = [
             number(length)?,
             number(told.argv.len())?,
-            number(told.envp.len())?,
+            number(envp.len())?,
             more,
         ];
         // All of it at once, but for descriptors: each message may wake the one that stands.
@@ -201,11 +217,6 @@ impl InitReport {
         }
         strings().for_each(|one| words.extend_from_slice(one.to_bytes_with_nul()));
         self.send(&words)
-    }
-
-    /// Waits until nobody can say anything any more: execve(2) has closed the other end, or its process has ended.
-    pub(super) fn await_end(&self) {
-        hung_up(&self.0);
     }
 
     fn send(&self, mut rest: &[u8]) -> nix::Result<()> {
@@ -224,12 +235,19 @@ impl InitReport {
         if !readable(&self.0, deadline) {
             return Start::Late;
         }
+        self.read().map_or(Start::Gone, Start::from)
+    }
+
+    /// The same of one that stood, when it has executed the program or ended; `None` if it has not read all that it
+    /// was told, which unix(7) tells by `ECONNRESET`. One that was killed later, in its execve, is not told from a
+    /// program that was killed at its start.
+    pub(super) fn start_of_one_that_stood(&mut self) -> Option<Start> {
+        // Each word would wake us.
+        hung_up(&self.0);
         match self.read() {
-            Some([STARTED, ..]) => Start::Started,
-            Some([FAILED, candidate, errno]) => {
-                Start::Failed(candidate as usize, errno.cast_signed())
-            }
-            _ => Start::Gone,
+            Ok(words) => Some(Start::from(words)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some(Start::Gone),
+            Err(_) => None,
         }
     }
 
@@ -241,14 +259,14 @@ impl InitReport {
             return None;
         }
         match self.read() {
-            Some([ENDED, status, _]) => Some(status.cast_signed()),
+            Ok([ENDED, status, _]) => Some(status.cast_signed()),
             _ => None,
         }
     }
 
-    fn read(&mut self) -> Option<[u32; 3]> {
+    fn read(&mut self) -> io::Result<[u32; 3]> {
         let mut words = [[0; 4]; 3];
-        self.0.read_exact(words.as_flattened_mut()).ok()?;
-        Some(words.map(u32::from_ne_bytes))
+        self.0.read_exact(words.as_flattened_mut())?;
+        Ok(words.map(u32::from_ne_bytes))
     }
 }

@@ -267,7 +267,12 @@ fn await_program(
     pidfd: &OwnedFd,
     deadline: Option<Instant>,
 ) -> Result<(), Failure> {
-    match report.start(deadline) {
+    said(report.start(deadline), role, pidfd)
+}
+
+/// What that word means for the launch.
+fn said(word: Start, role: Option<Role>, pidfd: &OwnedFd) -> Result<(), Failure> {
+    match word {
         Start::Started => Ok(()),
         Start::Gone if matches!(role, Some(Role::Exec | Role::Join)) => Ok(()),
         Start::Failed(candidate, errno) => {
@@ -286,18 +291,13 @@ fn await_program(
 /// one may do.
 pub(crate) fn wake(started: &mut Started, told: &Told<'_>) -> Option<Result<(), Failure>> {
     let mut report = started.init.take()?;
-    let told = report.tell(told);
-    // What it says is read when it has said all.
-    if told.is_ok() {
-        report.await_end();
-    }
-    if !matches!((told, report.start(None)), (Ok(()), Start::Started)) {
+    let told = report.tell(told).ok();
+    let Some(start) = told.and_then(|()| report.start_of_one_that_stood()) else {
         end(&started.pidfd);
         return None;
-    }
+    };
     started.at = Instant::now();
-    let awaited = await_program(&mut report, Some(Role::Exec), &started.pidfd, None);
-    Some(awaited)
+    Some(said(start, Some(Role::Exec), &started.pidfd))
 }
 
 /// Kills and reaps.

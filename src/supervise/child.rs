@@ -62,7 +62,13 @@ pub struct StepTiming {
 }
 
 impl Child {
-    pub(crate) fn new(plan: Arc<Plan>, started: Started, log: Option<KernelLog>) -> Self {
+    /// With its mount namespace the mounts are taken away when the end has been told.
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        started: Started,
+        log: Option<KernelLog>,
+        mounts: Option<OwnedFd>,
+    ) -> Self {
         let Started {
             pid,
             pidfd,
@@ -88,17 +94,12 @@ impl Child {
             init,
             network,
             cgroup,
-            mounts: None,
+            mounts,
             limits: None,
             timings,
             began: at,
             end: None,
         }
-    }
-
-    /// Has the mounts taken away when the end has been told.
-    pub(crate) fn unmount_later(&mut self) {
-        self.mounts = ending::mounts_of(self.pidfd.as_fd());
     }
 
     /// Where its cgroups are.

@@ -39,7 +39,7 @@ fn lock() -> MutexGuard<'static, Closing> {
 }
 
 /// A process's mount namespace; `None` where the kernel cannot give it.
-pub(super) fn mounts_of(pidfd: BorrowedFd<'_>) -> Option<OwnedFd> {
+pub(crate) fn mounts_of(pidfd: BorrowedFd<'_>) -> Option<OwnedFd> {
     // SAFETY: the call takes no memory. Its result is a new descriptor, or an error.
     let fd = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_MNT_NAMESPACE as _, 0) };
     // SAFETY: the descriptor is new and nobody else's.

@@ -24,6 +24,7 @@ mod trace;
 pub use attach::Attached;
 pub use audit::ForbiddenCall;
 pub use child::{Child, StepTiming};
+pub(crate) use ending::mounts_of;
 pub use keep::Written;
 pub(crate) use kernel_log::KernelLog;
 pub use outcome::Outcome;

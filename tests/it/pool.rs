@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::thread;
+use std::time::Duration;
 
 use clonebox::{Child, Command, ErrorKind, ParentDeath, Pool, Setting, Spec, Stdio, Tty, User};
 use nix::sys::signal::{Signal, kill};
@@ -61,6 +62,15 @@ tests! {
             }
             assert!(eventually(|| pool.standing() == 4), "{taken} taken");
         }
+    }
+
+    fn a_pool_that_nobody_has_used_for_long_is_full_again() needs [Box, Execveat] {
+        let pool = pool(&answer(&["args"]), 4);
+        pool.wait_until_full();
+        // Its thread looks by itself for a tenth of a second.
+        thread::sleep(Duration::from_millis(300));
+        printed(pool.spawn().expect("a box"));
+        assert!(eventually(|| pool.standing() == 4));
     }
 
     fn a_box_of_a_pool_gets_words_of_its_own() needs [Box, Execveat] {

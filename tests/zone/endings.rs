@@ -42,12 +42,34 @@ fn kernel_tells_of_those_waited_for() -> bool {
     asked.is_ok() && info[0] & PIDFD_INFO_EXIT != 0
 }
 
+/// Whether the kernel gives a mount namespace by a pidfd (`PIDFD_GET_MNT_NAMESPACE`, since Linux 6.11), tried on this
+/// process.
+fn kernel_gives_mounts() -> bool {
+    // SAFETY: the call takes numbers. Its result is a new descriptor, or an error.
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0) };
+    assert!(pidfd >= 0, "{}", Errno::last());
+    // SAFETY: the descriptor is new and nobody else's.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd as RawFd) };
+    // SAFETY: the call takes no memory. Its result is a new descriptor, or an error.
+    let mounts = unsafe { libc::ioctl(pidfd.as_raw_fd(), 0xff03, 0) };
+    // SAFETY: as above.
+    (mounts >= 0)
+        .then(|| unsafe { OwnedFd::from_raw_fd(mounts) })
+        .is_some()
+}
+
 fn in_root(program: &Program) -> Command {
     let path = program.path();
     let name = path.file_name().expect("a path").to_str().expect("UTF-8");
     let mut command = Command::new(format!("/{name}"));
     command.rootfs(path.parent().expect("a path"));
     command
+}
+
+/// How many of them this process has open.
+fn mount_namespaces() -> usize {
+    let all = descriptors();
+    all.iter().filter(|fd| fd.contains("mnt:[")).count()
 }
 
 fn launch(template: &Template) {
@@ -127,13 +149,12 @@ tests! {
         let program = Program::new();
         let template = in_root(&program).unmount_later(true).prepare().expect("a template");
         launch(&template);
-        let namespaces = || descriptors().iter().filter(|fd| fd.contains("mnt:[")).count();
-        eventually("the mounts of the box are gone", || namespaces() == 1);
+        eventually("the mounts of the box are gone", || mount_namespaces() == 1);
         (0..BOXES).for_each(|_| launch(&template));
-        eventually("the mounts of the boxes are gone", || namespaces() == 1);
+        eventually("the mounts of the boxes are gone", || mount_namespaces() == 1);
         eventually("the thread has ended", || threads() == 1);
         launch(&template);
-        eventually("the mounts of the last box are gone", || namespaces() == 1);
+        eventually("the mounts of the last box are gone", || mount_namespaces() == 1);
     }
 
     fn a_pool_leaves_nothing_in_its_process() needs [Box] {
@@ -151,6 +172,20 @@ tests! {
             assert_no_child();
             assert_eq!((descriptors(), threads()), before);
         }
+    }
+
+    fn a_pool_has_the_mounts_that_outlive_its_boxes_before_they_are_taken() needs [Box] {
+        let program = Program::new();
+        let template = Command::new(program.path()).unmount_later(true).prepare().expect("a template");
+        let pool = Pool::new(&template, 3).expect("a pool");
+        pool.wait_until_full();
+        assert_eq!(mount_namespaces(), if kernel_gives_mounts() { 3 } else { 0 });
+        for _ in 0..3 {
+            assert!(pool.spawn().expect("a box").wait().expect("its end").success());
+        }
+        drop(pool);
+        assert_no_child();
+        eventually("the mounts of all boxes are gone", || mount_namespaces() == 0);
     }
 
     fn a_pool_in_a_copy_of_the_program_is_nobodys() needs [Box] {
