@@ -103,6 +103,13 @@ fn options() -> Vec<String> {
     options
 }
 
+/// Whether a text has an option, and not only a longer one that begins so: `--memory` and `--memory-swap`.
+fn has(text: &str, option: &str) -> bool {
+    let goes_on = |next: char| next.is_ascii_alphanumeric() || next == '-';
+    text.match_indices(option)
+        .any(|(at, _)| !text[at + option.len()..].starts_with(goes_on))
+}
+
 /// What a program says about a file: nothing if all is well.
 #[track_caller]
 fn says_nothing(program: &str, words: &[&str], environment: &[(&str, &str)]) {
@@ -138,11 +145,20 @@ tests! {
     fn every_option_is_in_the_manual_page_and_in_every_completion() needs [] {
         let page = run(["help", "--man"]).succeeds().says_nothing_else().stdout();
         let page = page.replace("\\-", "-");
-        let scripts = ["bash", "zsh", "fish"].map(|shell| run(["completion", shell]).succeeds().stdout());
+        // Which lines have the options of a box, and what is around each there: others have them too, of subcommands.
+        let scripts = [("bash", "    local cur=", "", ""), ("zsh", "    '", "'", ""), ("fish", "complete -c clonebox -n __clonebox_in_options", "-l ", "--")];
+        let scripts = scripts.map(|(shell, begin, before, without)| {
+            let script = run(["completion", shell]).succeeds().stdout();
+            let lines: Vec<&str> = script.lines().filter(|line| line.starts_with(begin)).collect();
+            // In zsh a star is before what may be repeated.
+            (shell, lines.join("\n").replace("'*", "'"), before, without)
+        });
         for option in options() {
-            assert!(page.contains(&option), "{option} in the manual page");
-            let is_in = |script: &String| script.contains(&option) || script.contains(&format!("-l {}", &option[2..]));
-            assert!(scripts.iter().all(is_in), "{option} in the completions");
+            assert!(page.contains(&format!("\\fB{option}\\fR")), "{option} in the manual page");
+            for (shell, lines, before, without) in &scripts {
+                let word = format!("{before}{}", option.trim_start_matches(without));
+                assert!(has(lines, &word), "{option} in the completion of {shell}");
+            }
             run(["help", &option[2..]]).succeeds().says_nothing_else();
         }
     }

@@ -73,7 +73,7 @@ tests! {
         let text = run(["--help"]).succeeds().says_nothing_else().stdout();
         assert!(text.starts_with("Usage: clonebox [OPTIONS] [--] COMMAND [ARG...]\n"), "{text}");
         assert!(text.lines().count() <= 60, "{} lines", text.lines().count());
-        assert!(text.lines().all(|line| line.chars().count() <= 82), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     fn help_has_groups_and_examples() needs [] {

@@ -109,12 +109,4 @@ mod tests {
             );
         }
     }
-
-    #[test]
-    fn help_fits_a_screen() {
-        assert!(TEXT.lines().count() <= 64, "{} lines", TEXT.lines().count());
-        for line in TEXT.lines() {
-            assert!(line.chars().count() <= 80, "{line}");
-        }
-    }
 }
