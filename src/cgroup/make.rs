@@ -203,16 +203,32 @@ impl Directory {
         if !group.unified && group.controllers.contains(&"cpuset") {
             inherit_cpuset(parent, &self.place.path)?;
         }
+        let mut alternatives = Vec::new();
+        let mut is_one_there = false;
         for file in &group.files {
-            write_in(&*self.lock, Path::new(&file.name), &file.value).map_err(|errno| {
-                MakeError {
-                    action: format!("set {} to {}", file.name, file.value.escape_default()),
-                    errno,
-                    file: Some(file.clone()),
+            match write_in(&*self.lock, Path::new(&file.name), &file.value) {
+                Ok(()) => is_one_there |= file.alternative,
+                Err(Errno::ENOENT) if file.alternative => alternatives.push(file),
+                Err(errno) => {
+                    return Err(MakeError {
+                        action: format!("set {} to {}", file.name, file.value.escape_default()),
+                        errno,
+                        file: Some(file.clone()),
+                    });
                 }
-            })?;
+            }
         }
-        Ok(())
+        match alternatives.first() {
+            Some(&first) if !is_one_there => {
+                let names: Vec<&str> = alternatives.iter().map(|file| &*file.name).collect();
+                Err(MakeError {
+                    action: format!("set {}", names.join(" or ")),
+                    errno: Errno::ENOENT,
+                    file: Some(first.clone()),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn door(&self) -> nix::Result<OwnedFd> {
@@ -223,5 +239,62 @@ impl Directory {
         };
         let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
         openat(&*self.lock, name, flags, Mode::empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Origin;
+
+    fn group(files: &[(&str, &str)]) -> CgroupGroup {
+        CgroupGroup {
+            unified: true,
+            mount: PathBuf::new(),
+            parents: Vec::new(),
+            names: String::new(),
+            controllers: Vec::new(),
+            files: files
+                .iter()
+                .map(|&(name, value)| CgroupFile {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                    origin: Origin::Default,
+                    alternative: name.ends_with(".weight"),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn of_alternatives_those_that_are_there_are_written_and_one_has_to_be() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path();
+        let of = |path: &Path| Directory {
+            place: Place {
+                unified: true,
+                controllers: Vec::new(),
+                path: path.to_owned(),
+            },
+            lock: Directory::hold(path).expect("nobody else has it"),
+        };
+        let set = |files: &[(&str, &str)]| of(path).set(&group(files), path);
+        let weights = [
+            ("pids.max", "9"),
+            ("io.weight", "1"),
+            ("io.bfq.weight", "2"),
+        ];
+        fs::write(path.join("pids.max"), "").expect("it is ours");
+        let none = set(&weights).expect_err("there is no weight");
+        assert_eq!(none.action, "set io.weight or io.bfq.weight");
+        assert_eq!(none.errno, Errno::ENOENT);
+        assert!(none.file.is_some_and(|file| file.alternative));
+        fs::write(path.join("io.bfq.weight"), "").expect("it is ours");
+        set(&weights).expect("there is one");
+        let text = |name: &str| fs::read_to_string(path.join(name)).ok();
+        assert_eq!(text("io.bfq.weight").as_deref(), Some("2"));
+        assert_eq!(text("io.weight"), None);
+        let missing = set(&[("pids.min", "9")]).expect_err("that is no alternative");
+        assert_eq!(missing.action, "set pids.min to 9");
     }
 }

@@ -13,7 +13,7 @@ use super::call::{Call, Value, quoted_bare, shown};
 use super::draft::Draft;
 use super::facts::{CgroupFacts, Hierarchy, HostFacts};
 use super::step::{Steps, slot};
-use crate::spec::{Limits, Namespace, Origin, Rate, Spec, Swap, Violation, controller_of};
+use crate::spec::{Limits, Namespace, Origin, Rate, Setting, Spec, Swap, Violation, controller_of};
 
 /// `CLONE_INTO_CGROUP` in `linux/sched.h` (since Linux 5.7); the libc crate's is cut off.
 pub(crate) const CLONE_INTO_CGROUP: u64 = 1 << 33;
@@ -80,6 +80,8 @@ pub(crate) struct File {
     pub(crate) name: String,
     pub(crate) value: String,
     pub(crate) origin: Origin,
+    /// One of several that are the same limit. Kernels have some of them, and it is set in each that is there.
+    pub(crate) alternative: bool,
 }
 
 impl fmt::Display for Group {
@@ -89,7 +91,9 @@ impl fmt::Display for Group {
         let directory = self.mount.join(parent).join("<box>");
         writeln!(f, "     mkdir {}", shown(&directory))?;
         for file in &self.files {
-            let text = format!("{} = {}", file.name, quoted_bare(file.value.as_bytes()));
+            let value = quoted_bare(file.value.as_bytes());
+            let if_there = if file.alternative { " if there" } else { "" };
+            let text = format!("{} = {value}{if_there}", file.name);
             writeln!(f, "       {text:<54} {}", file.origin)?;
         }
         Ok(())
@@ -100,8 +104,26 @@ impl fmt::Display for Group {
 struct Wanted<'a> {
     controller: &'static str,
     origin: &'a Origin,
-    unified: Option<(String, String)>,
-    legacy: Option<Vec<(String, String)>>,
+    unified: Pairs,
+    legacy: Pairs,
+    /// They are files of which kernels have some.
+    alternatives: bool,
+}
+
+/// Files, and what is written to them.
+type Pairs = Vec<(String, String)>;
+
+impl Wanted<'_> {
+    /// What is written in that version.
+    fn files(&self, unified: bool) -> impl Iterator<Item = File> {
+        let pairs = if unified { &self.unified } else { &self.legacy };
+        pairs.iter().map(|(name, value)| File {
+            name: name.clone(),
+            value: value.clone(),
+            origin: self.origin.clone(),
+            alternative: self.alternatives,
+        })
+    }
 }
 
 /// The controllers that limits need, by their names on version 2.
@@ -173,17 +195,6 @@ fn place(
             "there is no cgroup of the {controller} controller to be had: {reason}"
         ));
     }
-    let pairs = if *unified {
-        wanted.unified.clone().map(|pair| vec![pair])
-    } else {
-        wanted.legacy.clone()
-    };
-    let pairs = pairs.ok_or_else(|| {
-        let version = if *unified { 2 } else { 1 };
-        format!(
-            "version {version} of the {controller} controller, which is here, has no such limit"
-        )
-    })?;
     let at = groups.iter().position(|group| group.mount == *mount);
     let at = at.unwrap_or_else(|| {
         groups.push(Group {
@@ -202,13 +213,7 @@ fn place(
     if !group.controllers.contains(&controller) {
         group.controllers.push(controller);
     }
-    group
-        .files
-        .extend(pairs.into_iter().map(|(name, value)| File {
-            name,
-            value,
-            origin: wanted.origin.clone(),
-        }));
+    group.files.extend(wanted.files(*unified));
     Ok(())
 }
 
@@ -227,22 +232,16 @@ pub(crate) fn parents(limits: &Limits, root: bool, own: &Path) -> Vec<PathBuf> {
 }
 
 fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Wanted<'_>> = limits.io_weight.iter().map(weight_of_disks).collect();
     let pair = |name: &str, value: String| (name.to_owned(), value);
-    let mut add =
-        |controller, origin, unified: Option<(String, String)>, legacy: Option<Vec<_>>| {
-            all.push(Wanted {
-                controller,
-                origin,
-                unified,
-                legacy,
-            });
-        };
-    let memory = |name, legacy: &str, setting: &Option<crate::spec::Setting<u64>>| {
-        setting.as_ref().map(|limit| {
-            let text = limit.value.to_string();
-            (pair(name, text.clone()), vec![pair(legacy, text)])
-        })
+    let mut add = |controller, origin, unified, legacy| {
+        all.push(Wanted {
+            controller,
+            origin,
+            unified,
+            legacy,
+            alternatives: false,
+        });
     };
     for (setting, name, legacy) in [
         (&limits.memory, "memory.max", "memory.limit_in_bytes"),
@@ -252,8 +251,10 @@ fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
             "memory.soft_limit_in_bytes",
         ),
     ] {
-        if let (Some(limit), Some((unified, old))) = (setting, memory(name, legacy, setting)) {
-            add("memory", &limit.origin, Some(unified), Some(old));
+        if let Some(limit) = setting {
+            let text = limit.value.to_string();
+            let unified = vec![pair(name, text.clone())];
+            add("memory", &limit.origin, unified, vec![pair(legacy, text)]);
         }
     }
     if let Some(swap) = &limits.memory_swap {
@@ -266,8 +267,8 @@ fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
         add(
             "memory",
             &swap.origin,
-            Some(pair("memory.swap.max", unified)),
-            Some(vec![pair("memory.memsw.limit_in_bytes", old)]),
+            vec![pair("memory.swap.max", unified)],
+            vec![pair("memory.memsw.limit_in_bytes", old)],
         );
     }
     if let Some(cpus) = &limits.cpus {
@@ -275,11 +276,11 @@ fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
         add(
             "cpu",
             &cpus.origin,
-            Some(pair("cpu.max", format!("{quota} {PERIOD_US}"))),
-            Some(vec![
+            vec![pair("cpu.max", format!("{quota} {PERIOD_US}"))],
+            vec![
                 pair("cpu.cfs_period_us", PERIOD_US.to_string()),
                 pair("cpu.cfs_quota_us", quota.to_string()),
-            ]),
+            ],
         );
     }
     if let Some(weight) = &limits.cpu_weight {
@@ -288,8 +289,8 @@ fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
         add(
             "cpu",
             &weight.origin,
-            Some(pair("cpu.weight", weight.value.to_string())),
-            Some(vec![pair("cpu.shares", shares.to_string())]),
+            vec![pair("cpu.weight", weight.value.to_string())],
+            vec![pair("cpu.shares", shares.to_string())],
         );
     }
     for (setting, name) in [
@@ -297,24 +298,13 @@ fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
         (&limits.cpuset_mems, "cpuset.mems"),
     ] {
         if let Some(list) = setting {
-            let one = pair(name, list.value.clone());
-            add("cpuset", &list.origin, Some(one.clone()), Some(vec![one]));
+            let one = vec![pair(name, list.value.clone())];
+            add("cpuset", &list.origin, one.clone(), one);
         }
     }
     if let Some(pids) = &limits.pids {
-        let one = pair("pids.max", pids.value.to_string());
-        add("pids", &pids.origin, Some(one.clone()), Some(vec![one]));
-    }
-    if let Some(weight) = &limits.io_weight {
-        let unified = pair("io.weight", format!("default {}", weight.value));
-        // 100 of version 2 are 500 of version 1, whose range is 10 to 1000.
-        let old = weight.value.saturating_mul(5).clamp(10, 1000).to_string();
-        add(
-            "io",
-            &weight.origin,
-            Some(unified),
-            Some(vec![pair("blkio.weight", old)]),
-        );
+        let one = vec![pair("pids.max", pids.value.to_string())];
+        add("pids", &pids.origin, one.clone(), one);
     }
     for limit in &limits.devices {
         let (major, minor) = limit.value.device;
@@ -328,21 +318,48 @@ fn wanted(limits: &Limits) -> Vec<Wanted<'_>> {
         add(
             "io",
             &limit.origin,
-            Some(pair("io.max", format!("{major}:{minor} {word}={rate}"))),
-            Some(vec![pair(
+            vec![pair("io.max", format!("{major}:{minor} {word}={rate}"))],
+            vec![pair(
                 &format!("blkio.throttle.{old}_device"),
                 format!("{major}:{minor} {rate}"),
-            )]),
+            )],
         );
     }
     for file in &limits.files {
         let (name, value) = &file.value;
         if let Some(controller) = controller_of(name) {
-            let one = pair(name, value.clone());
-            add(controller, &file.origin, Some(one.clone()), Some(vec![one]));
+            let one = vec![pair(name, value.clone())];
+            add(controller, &file.origin, one.clone(), one);
         }
     }
     all
+}
+
+/// Each scheduler that goes by weights has a file of its own, and a disk has one scheduler. See
+/// Documentation/block/bfq-iosched.rst and Documentation/admin-guide/cgroup-v2.rst.
+fn weight_of_disks(weight: &Setting<u32>) -> Wanted<'_> {
+    let value = weight.value;
+    // 100 is usual for bfq too, but 1000 is the most.
+    let bfq = match value.checked_sub(100) {
+        Some(above) => 100 + above / 11,
+        None => value,
+    };
+    // That of cfq, which some distributions still have, is 500, within 10 to 1000.
+    let cfq = value.saturating_mul(5).clamp(10, 1000);
+    let pair = |name: &str, value: String| (name.to_owned(), value);
+    Wanted {
+        controller: "io",
+        origin: &weight.origin,
+        unified: vec![
+            pair("io.weight", format!("default {value}")),
+            pair("io.bfq.weight", bfq.to_string()),
+        ],
+        legacy: vec![
+            pair("blkio.weight", cfq.to_string()),
+            pair("blkio.bfq.weight", bfq.to_string()),
+        ],
+        alternatives: true,
+    }
 }
 
 /// What is written to change limits of cgroups that are there, of which the version is known (whether it is 2)
@@ -359,23 +376,14 @@ pub(crate) fn changes(
     for wanted in wanted(limits) {
         let mut all = places.iter();
         let at = all.position(|(_, controllers)| controllers.contains(&wanted.controller));
-        let pairs = at.and_then(|at| {
-            let (unified, _) = *places.get(at)?;
-            let one = wanted.unified.clone().map(|pair| vec![pair]);
-            if unified { one } else { wanted.legacy.clone() }
-        });
-        let origin = wanted.origin.clone();
-        match at.zip(pairs) {
-            Some((at, pairs)) => files.extend(pairs.into_iter().map(|(name, value)| {
-                let origin = origin.clone();
-                (at, File { name, value, origin })
-            })),
+        match at.and_then(|at| Some((at, places.get(at)?.0))) {
+            Some((at, unified)) => files.extend(wanted.files(unified).map(|file| (at, file))),
             None => missing.push(Violation {
                 reason: format!(
                     "the box has no cgroup of the {} controller: it was started without such a limit",
                     wanted.controller
                 ),
-                origin,
+                origin: wanted.origin.clone(),
             }),
         }
     }

@@ -39,7 +39,15 @@ impl Entry {
             cgroup_changes(limits, &known).map_err(|missing| Error::violations(&missing))?;
         let changes = changes.iter();
         let changes = changes.filter_map(|(at, file)| Some((places.get(*at)?, file)));
-        write(changes.collect()).map_err(|((_, file), errno)| {
+        let mut changes: Vec<Change<'_>> = changes.collect();
+        let is_there = |(place, file): &Change<'_>| place.text(&file.name).is_some();
+        if changes
+            .iter()
+            .any(|change| change.1.alternative && is_there(change))
+        {
+            changes.retain(|change| !change.1.alternative || is_there(change));
+        }
+        write(changes).map_err(|((_, file), errno)| {
             let (name, value) = (&file.name, &file.value);
             let action = format!("set {name} of the box {} to {value}", self.name());
             Error::state_failed(&action, errno)

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::support::cgroups::{left, name};
+use crate::support::clonebox::run;
 use crate::support::state::State;
 use crate::support::tests;
 
@@ -193,6 +194,39 @@ impl Row {
     }
 }
 
+/// The files of schedulers that go by weights, of either version.
+const WEIGHTS: [&str; 4] = [
+    "io.weight",
+    "io.bfq.weight",
+    "blkio.weight",
+    "blkio.bfq.weight",
+];
+
+/// Those that a cgroup has here.
+fn weight_files(is_unified: bool) -> Vec<&'static str> {
+    let mounts = if is_unified {
+        ["", "unified"]
+    } else {
+        ["blkio", "blkio,io"]
+    };
+    let mounts = mounts.map(|mount| Path::new("/sys/fs/cgroup").join(mount));
+    let file = if is_unified {
+        "cgroup.controllers"
+    } else {
+        "tasks"
+    };
+    let mount = mounts
+        .iter()
+        .find(|mount| mount.join(file).exists())
+        .expect("a hierarchy");
+    let own = mount.join(name("own"));
+    fs::create_dir(&own).expect("root makes cgroups");
+    let all = WEIGHTS.into_iter();
+    let there = all.filter(|file| own.join(file).exists()).collect();
+    fs::remove_dir(&own).expect("nobody is in it");
+    there
+}
+
 /// A disk: its path, and its numbers.
 fn disk() -> Option<(String, String)> {
     let mut names: Vec<_> = fs::read_dir("/sys/block")
@@ -241,6 +275,38 @@ tests! {
             state.run(&change).succeeds();
             let is_unified = is_unified(row.controller).expect("it can be limited");
             row.compare(is_unified, &of_process(&name, state.pid(&name)));
+            drop(running);
+        }
+    }
+
+    fn the_weight_of_disks_is_in_the_file_of_each_scheduler_that_goes_by_it() needs [Limits, Root] {
+        let Some(is_unified) = is_unified("io") else {
+            return;
+        };
+        let there = weight_files(is_unified);
+        let name = name("weight");
+        if there.is_empty() {
+            let ran = run(["--name", &name, "--io-weight", "100", "--", "/bin/true"]).exits_with(125);
+            ran.complains("weight: No such file or directory (ENOENT)\n").complains("modprobe bfq");
+            return;
+        }
+        let compare = |state: &State, texts: [&str; 4]| {
+            let cgroups = of_process(&name, state.pid(&name));
+            for (file, text) in WEIGHTS.iter().zip(texts).filter(|(file, _)| there.contains(file)) {
+                assert_eq!(read(&cgroups, file), text, "{file}");
+            }
+        };
+        for (weight, texts) in [
+            ("1", ["default 1", "default 1", "10", "1"]),
+            ("100", ["default 100", "default 100", "500", "100"]),
+            ("1200", ["default 1200", "default 200", "1000", "200"]),
+            ("10000", ["default 10000", "default 1000", "1000", "1000"]),
+        ] {
+            let state = State::new();
+            let running = state.start(&name, &["--io-weight", weight]);
+            compare(&state, texts);
+            state.run(&["update", "--io-weight", "50", &name]).succeeds();
+            compare(&state, ["default 50", "default 50", "250", "50"]);
             drop(running);
         }
     }

@@ -194,21 +194,40 @@ const ROWS: [Row; 22] = [
         "pids",
     ),
     (
+        // Kernels have some of the schedulers that go by weights.
         |limits| limits.io_weight = Some(asked(100)),
-        &["io.weight = default 100"],
-        &["blkio.weight = 500"],
+        &[
+            "io.weight = default 100 if there",
+            "io.bfq.weight = 100 if there",
+        ],
+        &[
+            "blkio.weight = 500 if there",
+            "blkio.bfq.weight = 100 if there",
+        ],
         "io",
     ),
     (
         |limits| limits.io_weight = Some(asked(1)),
-        &["io.weight = default 1"],
-        &["blkio.weight = 10"],
+        &[
+            "io.weight = default 1 if there",
+            "io.bfq.weight = 1 if there",
+        ],
+        &[
+            "blkio.weight = 10 if there",
+            "blkio.bfq.weight = 1 if there",
+        ],
         "io",
     ),
     (
         |limits| limits.io_weight = Some(asked(10_000)),
-        &["io.weight = default 10000"],
-        &["blkio.weight = 1000"],
+        &[
+            "io.weight = default 10000 if there",
+            "io.bfq.weight = 1000 if there",
+        ],
+        &[
+            "blkio.weight = 1000 if there",
+            "blkio.bfq.weight = 1000 if there",
+        ],
         "io",
     ),
     (

@@ -172,6 +172,10 @@ pub(super) fn limit(errno: Errno, file: Option<&CgroupFile>) -> Option<String> {
         Errno::EROFS => Some(
             "cgroups are read-only here, as in a container: start it with --privileged".to_owned(),
         ),
+        Errno::ENOENT if file.is_some_and(|file| file.alternative) => Some(
+            "no scheduler of disks that this kernel has goes by the weights of cgroups: bfq does (modprobe bfq)"
+                .to_owned(),
+        ),
         Errno::EBUSY if file.is_some() => Some(
             "a cgroup that has processes hands no controller on: name one that has none with --cgroup-parent"
                 .to_owned(),

@@ -206,7 +206,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--io-weight",
         "N",
-        "Sets the share of the disks, 1 to 10000; 100 is usual.",
+        "Sets the share of disks whose scheduler is bfq, or that io.cost controls: 1 to 10000; 100 is usual.",
     ),
     text(
         "--device-read-bps",
