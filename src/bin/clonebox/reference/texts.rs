@@ -120,7 +120,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--volume",
         "SRC:DST[:OPTIONS]",
-        "Mounts the file or directory SRC of the host on DST. OPTIONS, with commas between them, are ro, nosuid, nodev, noexec, bind, rslave and their opposites, and idmap: its files have inside the ids that they have on the disk. May be repeated; mounts are made in the order in which they are given.",
+        "Mounts the file or directory SRC of the host on DST. OPTIONS, with commas between them, are ro, nosuid, nodev, noexec, bind, rslave and their opposites, and idmap: its files have inside the ids that they have on the disk. Its devices can be used unless nodev is said. May be repeated; mounts are made in the order in which they are given.",
     ),
     text(
         "--ro-bind",
@@ -130,7 +130,7 @@ pub(super) const ALL: &[Text] = &[
     text(
         "--dev-bind",
         "SRC[:DST]",
-        "Mounts SRC on DST, or on the same path, with its devices: bubblewrap's word for what --volume does unless nodev is among its options. May be repeated.",
+        "Mounts SRC on DST, or on the same path: bubblewrap's word for the same as --volume, in which devices can be used too, as with docker. May be repeated.",
     ),
     text(
         "--bind-try",
