@@ -27,6 +27,8 @@ const TWICE_WITHIN: Duration = Duration::from_secs(1);
 /// How often a job in the background looks whether it has come to the foreground. Our own choice: short
 /// for a person, long for a processor.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// When a box counts as one that stays. Our own choice: most that are short are ten times as short.
+const SETTLED: Duration = Duration::from_millis(50);
 /// How long the terminal of a box that has ended may be silent before nobody is believed to write to
 /// it any more. Only a process outside of the box, which has got its terminal, can keep it open.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -54,6 +56,7 @@ pub enum Notice {
 pub struct Supervisor {
     signals: Signals,
     timeout: Option<Duration>,
+    when_settled: Option<fn()>,
     /// The settings of the terminal on standard input, if this process has its foreground.
     terminal: Option<Settings>,
 }
@@ -68,6 +71,7 @@ impl Supervisor {
         let mut supervisor = Self {
             signals: Signals::forwarded()?,
             timeout: None,
+            when_settled: None,
             terminal: None,
         };
         supervisor.remember_terminal();
@@ -77,6 +81,13 @@ impl Supervisor {
     /// Kills the box when it has run for this long.
     pub fn timeout(&mut self, timeout: Duration) -> &mut Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Calls this once while a box is supervised that has run for 50 ms: a command then gives up what only short boxes
+    /// would have wanted back soon.
+    pub fn when_settled(&mut self, call: fn()) -> &mut Self {
+        self.when_settled = Some(call);
         self
     }
 
@@ -126,6 +137,9 @@ impl Supervisor {
                 Terminal::None | Terminal::New => None,
             },
             deadline: self.deadline(child),
+            settled: self
+                .when_settled
+                .map(|call| (Instant::now() + SETTLED, call)),
             interrupted: None,
             timed_out: false,
             notify,
@@ -152,6 +166,8 @@ struct Watch<'a, F> {
     relay: Option<Relay>,
     lent: Option<Lent>,
     deadline: Option<Instant>,
+    /// When the box counts as one that stays, and what is called then.
+    settled: Option<(Instant, fn())>,
     interrupted: Option<Instant>,
     timed_out: bool,
     notify: F,
@@ -176,7 +192,9 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
             lent.look_at(child);
         }
         loop {
-            let found = self.wait(Some(child), self.next_look())?;
+            let settled = self.settled.map(|(moment, _)| moment);
+            let until = self.next_look().into_iter().chain(settled).min();
+            let found = self.wait(Some(child), until)?;
             // Signals come first: one may say that the terminal is not to be touched any more.
             if found.signalled {
                 while let Some(signal) = self.signals.next() {
@@ -205,6 +223,12 @@ impl<F: FnMut(Notice)> Watch<'_, F> {
                 self.deadline = None;
                 self.timed_out = true;
                 child.kill()?;
+            }
+            if let Some((_, call)) = self
+                .settled
+                .take_if(|(moment, _)| *moment <= Instant::now())
+            {
+                call();
             }
             if found.ended
                 && let Some(status) = child.try_wait()?

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use crate::support::clonebox::{Ran, run};
+use crate::support::processes::eventually;
 use crate::support::{Clonebox, binary, files, probe, run_probe, tests};
 
 /// A limit of a box with these options: soft and hard, as proc_pid_limits(5) shows them.
@@ -211,5 +212,17 @@ tests! {
     fn standard_output_and_error_are_two() needs [Box] {
         let ran = run(["--", &probe::path(), "__probe", "say", "error"]).succeeds().prints("");
         assert_eq!(ran.stderr(), "error\n");
+    }
+
+    fn a_clonebox_that_stays_has_little_of_its_file_in_memory() needs [Box] {
+        let mut running = Clonebox::new().probe(["stay"]).start();
+        running.ready();
+        let status = format!("/proc/{}/status", running.pid());
+        let of_files = || -> u64 {
+            let status = fs::read_to_string(&status).expect("it runs");
+            let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).expect("Linux 4.5");
+            line.trim().trim_end_matches(" kB").parse().expect("a number")
+        };
+        assert!(eventually(|| of_files() < 2048), "{} KiB", of_files());
     }
 }

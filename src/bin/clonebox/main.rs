@@ -204,6 +204,7 @@ fn supervise(options: Options) -> Result<u8, Failure> {
     if let Some(timeout) = timeout {
         supervisor.timeout(timeout);
     }
+    supervisor.when_settled(footprint::give_up_file_pages);
     if spec.tty.value == Tty::Inherit && spec.namespaces.pid.value == Namespace::Private {
         supervisor.wait_for_foreground();
     }
