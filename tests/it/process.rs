@@ -111,6 +111,17 @@ tests! {
             .complains("this process has no CAP_SYS_NICE: the nice value can be raised, not lowered");
     }
 
+    fn the_nice_value_is_not_lowered_in_a_user_namespace() needs [Root, Userns] {
+        let clonebox = binary();
+        let inner = clonebox.to_str().expect("UTF-8");
+        // The box around it has the capability.
+        let words = ["--cap-add=ALL", "--nice", "19", "--ulimit", "nice=0", "--", inner, "--userns=auto", "--nice", "3", "--", "/bin/true"];
+        run(words)
+            .exits_with(125)
+            .complains("clonebox: cannot set the nice value: Permission denied (EACCES)\n")
+            .complains("the box is in a user namespace: the nice value can be raised, not lowered");
+    }
+
     fn oom_score_adj_is_the_boxes() needs [Box] {
         run_probe(&["--oom-score-adj", "1000"], &["cat", "/proc/self/oom_score_adj"])
             .succeeds()

@@ -169,7 +169,7 @@ tests! {
         let program = ["--", public.path(), "__probe", "cat", "/proc/self/oom_score_adj"];
         let options = [
             "--userns", "auto", "--net", "none", "--ipc", "private", "--cgroupns", "private", "--init",
-            "--time-offset", "5", "--oom-score-adj", "300", "--nice", "5", "--start-timeout", "20s",
+            "--time-offset", "5", "--oom-score-adj", "300", "--nice", "19", "--start-timeout", "20s",
         ];
         run(options.iter().chain(&program)).succeeds().prints("300\n");
         run(["--userns=auto", "--oom-score-adj=200"].iter().chain(&program)).succeeds().prints("200\n");

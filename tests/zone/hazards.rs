@@ -329,7 +329,7 @@ fn changing(program: &Program, parent_death: ParentDeath) -> Command {
         .hostname("changed")
         .current_dir("/")
         .umask(0o77)
-        .nice(7)
+        .nice(19)
         .oom_score_adj(1000)
         .rlimit("core=0".parse().expect("a limit"))
         .rlimit("nofile=50:60".parse().expect("a limit"))

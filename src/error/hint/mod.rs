@@ -271,7 +271,8 @@ pub(super) fn step(step: &Step, errno: Errno, plan: &Plan, spec: &Spec) -> Optio
             missing(CAP_SYS_RESOURCE).map(|reason| format!("{reason}: a hard limit can be lowered, not raised"))
         }
         ("setpriority", Errno::EACCES | Errno::EPERM) => {
-            missing(CAP_SYS_NICE).map(|reason| format!("{reason}: the nice value can be raised, not lowered"))
+            missing(CAP_SYS_NICE).or_else(|| user.then(|| "the box is in a user namespace".to_owned()))
+                .map(|reason| format!("{reason}: the nice value can be raised, not lowered"))
         }
         ("setgroups" | "setresgid", Errno::EPERM) => missing(CAP_SETGID),
         ("setresuid", Errno::EPERM) => missing(CAP_SETUID),
