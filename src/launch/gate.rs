@@ -2,7 +2,7 @@
 //! The gate: a futex(2) in the shared memory, where a child waits for what only the parent can do: for its
 //! maps, and after that for its network.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -81,8 +81,7 @@ impl<'a> Gate<'a> {
         /// How often it is looked for. Our own choice: a clone takes some hundred microseconds.
         const LOOK_EVERY: Duration = Duration::from_micros(20);
         let _blocked = AllBlocked::new();
-        // The kernel writes the number of the descriptor before there is one.
-        while pid_of(shared.pidfd.load(Ordering::Acquire)).is_none() {
+        while !unseen::is_there(shared) {
             if over.load(Ordering::Relaxed) {
                 return Err(Trouble::Other);
             }
@@ -101,7 +100,7 @@ impl<'a> Gate<'a> {
         shared: &Shared,
         deadline: Option<Instant>,
     ) -> Result<Network, Trouble> {
-        let pid = pid_of(pidfd.as_raw_fd()).ok_or_else(|| not_in_proc(Errno::ESRCH))?;
+        let pid = pid_of(pidfd).map_err(not_in_proc)?;
         let process = Process::open(pid).map_err(not_in_proc)?;
         // It is the one of this number as long as its pidfd says that it lives.
         if is_gone(&pidfd) {

@@ -7,7 +7,7 @@
 //! child that already runs.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -177,7 +177,7 @@ fn namespace(maps: &Maps, tree: &Tree) -> Result<OwnedFd, Failure> {
 
 fn open_namespace(pidfd: &OwnedFd, maps: &Maps, tree: &Tree) -> Result<OwnedFd, Failure> {
     let cannot = |errno| Failure::Parent("open a user namespace", errno);
-    let pid = pid_of(pidfd.as_raw_fd()).ok_or(cannot(Errno::ESRCH))?;
+    let pid = pid_of(pidfd.as_fd()).map_err(cannot)?;
     // Nobody else waits for it, so the number stays its own.
     let process = Process::open(pid).map_err(cannot)?;
     process

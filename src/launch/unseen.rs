@@ -16,6 +16,14 @@ use crate::pidfd;
 /// yet. Our own choice.
 const AGAIN: Duration = Duration::from_millis(1);
 
+/// Whether it is there. The kernel writes the number of its pidfd before there is one. Nothing is opened to find out:
+/// of descriptors there may be no more, and a child that nobody sees would wait for ever.
+pub(super) fn is_there(shared: &Shared) -> bool {
+    let pidfd = shared.pidfd.load(Ordering::Acquire);
+    // SAFETY: the call takes numbers, and changes nothing.
+    unsafe { libc::fcntl(pidfd, libc::F_GETFD) >= 0 }
+}
+
 /// Kills it, if it is there.
 pub(super) fn kill(shared: &Shared) {
     let pidfd = shared.pidfd.load(Ordering::Acquire);

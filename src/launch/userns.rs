@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -212,11 +212,10 @@ fn run(
 
 /// The number that the process of a pidfd has in the /proc that is mounted here, which need not be the one
 /// that clone(2) says: proc_pid_fdinfo(5).
-pub(super) fn pid_of(pidfd: i32) -> Option<u32> {
-    if pidfd < 0 {
-        return None;
-    }
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{pidfd}")).ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-    line.trim().parse().ok().filter(|&pid| pid != 0)
+pub(super) fn pid_of(pidfd: BorrowedFd<'_>) -> nix::Result<u32> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let info = fs::read_to_string(path).map_err(|error| errno::of(&error))?;
+    let mut lines = info.lines().filter_map(|line| line.strip_prefix("Pid:"));
+    let pid = lines.next().and_then(|text| text.trim().parse().ok());
+    pid.filter(|&pid| pid != 0).ok_or(Errno::ESRCH)
 }

@@ -35,6 +35,7 @@ mod mounts;
 mod names;
 mod namespaces;
 mod network;
+mod open_files;
 mod pool;
 mod process;
 mod profiles;
@@ -102,6 +103,7 @@ fn all() -> Vec<Test> {
         names::tests(),
         namespaces::tests(),
         network::tests(),
+        open_files::tests(),
         pool::tests(),
         process::tests(),
         profiles::tests(),

@@ -156,7 +156,7 @@ tests! {
         let mut patient = Patient::outside();
         patient.does("ulimit -S -n 7");
         for name in ["init", "overlay"] {
-            assert_eq!(patient.advice(name), "this process has too many open files: raise ulimit -n");
+            assert_eq!(patient.advice(name), "this process may have 7 files open (RLIMIT_NOFILE): raise ulimit -n");
         }
         patient.does("ulimit -S -n 64");
         patient.is_well("init");

@@ -54,13 +54,13 @@ pub(super) fn parent(action: &str, errno: Errno) -> Option<String> {
 pub(super) fn everywhere(errno: Errno) -> Option<String> {
     /// More than a launch needs. A descriptor of a higher number than the limit is not called one too many by all calls.
     const ENOUGH: u64 = 32;
-    let is_few = || getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(limit, _)| limit < ENOUGH);
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     match errno {
         Errno::EMFILE => true,
-        Errno::EINVAL | Errno::EBADF => is_few(),
+        Errno::EINVAL | Errno::EBADF => limit < ENOUGH,
         _ => false,
     }
-    .then(|| "this process has too many open files: raise ulimit -n".to_owned())
+    .then(|| format!("this process may have {limit} files open (RLIMIT_NOFILE): raise ulimit -n"))
 }
 
 /// Why pasta(1) cannot connect a network.
