@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::support::cgroups::{left, name};
-use crate::support::clonebox::run;
+use crate::support::cgroups::{assert_nothing_left, left, name};
+use crate::support::clonebox::{Running, run};
 use crate::support::state::State;
 use crate::support::tests;
 
@@ -179,6 +179,14 @@ fn read(cgroups: &[PathBuf], file: &str) -> String {
     text.trim_end().to_owned()
 }
 
+/// Ends a box, and waits until clonebox has cleared up after it.
+#[track_caller]
+fn end(running: Running, state: &State, name: &str) {
+    state.run(&["kill", name]).succeeds();
+    running.end().exits_with(137);
+    assert_nothing_left(name);
+}
+
 impl Row {
     /// Compares with what the kernel says, once whoever is asked for it has done so.
     #[track_caller]
@@ -261,7 +269,7 @@ tests! {
             let (name, state) = (name("files"), State::new());
             let running = state.start(&name, row.options);
             row.compare(is_unified, &of_process(&name, state.pid(&name)));
-            drop(running);
+            end(running, &state, &name);
         }
     }
 
@@ -275,7 +283,7 @@ tests! {
             state.run(&change).succeeds();
             let is_unified = is_unified(row.controller).expect("it can be limited");
             row.compare(is_unified, &of_process(&name, state.pid(&name)));
-            drop(running);
+            end(running, &state, &name);
         }
     }
 
@@ -307,7 +315,7 @@ tests! {
             compare(&state, texts);
             state.run(&["update", "--io-weight", "50", &name]).succeeds();
             compare(&state, ["default 50", "default 50", "250", "50"]);
-            drop(running);
+            end(running, &state, &name);
         }
     }
 
@@ -335,6 +343,6 @@ tests! {
                 assert_eq!(read(&cgroups, &file), format!("{numbers} {rate}"), "{file}");
             }
         }
-        drop(running);
+        end(running, &state, &name);
     }
 }
