@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 
-use super::{Cgroup, Directory, Place, remove};
+use super::{Cgroup, Directory, Place, sweep};
 use crate::errno;
 use crate::plan::{CgroupFile, CgroupGroup, Cgroups, shown};
 
@@ -156,7 +156,7 @@ fn write_in(directory: impl AsFd, name: &Path, text: &str) -> Result<(), Errno> 
 impl Directory {
     fn make_in(group: &CgroupGroup, parent: &Path, name: &str) -> Result<Self, MakeError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        remove::sweep(parent);
+        sweep::sweep(parent);
         let mut last = io::Error::from_raw_os_error(libc::EEXIST);
         let mut path = parent.to_owned();
         for _ in 0..TRIES {

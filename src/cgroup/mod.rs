@@ -5,6 +5,7 @@ mod expected;
 mod make;
 mod place;
 mod remove;
+mod sweep;
 mod usage;
 
 use std::fs::File;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Removing cgroups: one's own, and what was left by those who could not.
+//! Removing the cgroups of a box that has ended, with whoever is still in them.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::usage::field_of;
-use super::{Cgroup, Directory, Place, is_ours};
+use super::{Cgroup, Directory, Place};
 
 /// How long processes that were killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -117,23 +115,6 @@ impl Place {
             for process in found {
                 let _ = kill(Pid::from_raw(process.cast_signed()), Signal::SIGKILL);
             }
-        }
-    }
-}
-
-/// Removes what nobody cares for and nobody is in: cgroups whose makers were killed.
-pub(super) fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        if !entry.file_name().to_str().is_some_and(is_ours) {
-            continue;
-        }
-        let path = entry.path();
-        // Held, it is not one that is just being made.
-        if let Ok(_lock) = Directory::hold(&path) {
-            let _: io::Result<()> = fs::remove_dir(&path);
         }
     }
 }

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::support::cgroups::{assert_nothing_left, left, name};
+use crate::support::cgroups::{assert_nothing_left, left, limited, name};
 use crate::support::clonebox::{Clonebox, binary, run};
 use crate::support::files;
 use crate::support::seccomp;
@@ -216,6 +216,24 @@ tests! {
             assert!(Instant::now() < deadline, "{:?}", left(&name));
             run(["-m", "64m", "--", "/bin/true"]).succeeds();
         }
+    }
+
+    fn a_program_that_launches_again_and_again_removes_what_others_leave_meanwhile() needs [Limits] {
+        let name = name("meanwhile");
+        let template = limited("/bin/true", &name).prepare().expect("a template");
+        let mut first = template.spawn().expect("a box");
+        let parents: Vec<PathBuf> = left(&name).iter().filter_map(|own| own.parent()).map(Path::to_owned).collect();
+        assert!(!parents.is_empty());
+        first.wait().expect("its end");
+        // Nobody holds them, and nobody is in them.
+        for (count, parent) in parents.iter().enumerate() {
+            fs::create_dir(parent.join(format!("{name}-1-{count}.clonebox"))).expect("where boxes are made");
+        }
+        let gone = || {
+            template.spawn().expect("a box").wait().expect("its end");
+            left(&name).is_empty()
+        };
+        assert!(processes::eventually(gone), "{:?}", left(&name));
     }
 
     fn the_next_does_not_touch_a_box_that_lives() needs [Limits] {
