@@ -23,83 +23,125 @@ use crate::spec::{CapabilitySet, Join, NetworkNamespace, Origin, ParentDeath, Us
 pub(crate) mod slot {
     use clonebox_child::Slot;
 
+    /// Declares slots, and what each is shown as where strace(1) would print a number. The compiler counts them.
+    macro_rules! slots {
+        ($($(#[$doc:meta])* $name:ident $shown:literal)*) => {
+            #[expect(
+                clippy::upper_case_acronyms,
+                non_camel_case_types,
+                reason = "they are the names of the slots"
+            )]
+            enum Number { $($name,)* FIRST_TREE }
+
+            $($(#[$doc])* pub(crate) const $name: Slot = Slot(Number::$name as u16);)*
+
+            /// From this number on: the mounts that the launch has made, each that was asked for.
+            pub(crate) const FIRST_TREE: u16 = Number::FIRST_TREE as u16;
+
+            /// How a slot is shown.
+            pub(crate) fn name(slot: Slot) -> &'static str {
+                [$($shown),*].get(usize::from(slot.0)).copied().unwrap_or("<tree>")
+            }
+        };
+    }
+
+    slots! {
+        STDIN "<stdin>"
+        STDOUT "<stdout>"
+        STDERR "<stderr>"
+        /// The box's end of a new terminal.
+        PTS "<pts>"
+        /// The address of the parent's pidfd in a `struct pollfd`.
+        PARENT "<word>"
+        /// The address of the scratch memory.
+        SCRATCH "<buffer>"
+        /// The same, where the kernel writes a structure.
+        STRUCT "<struct>"
+        /// The addresses of argv and envp.
+        ARGV "<word>"
+        ENVP "<word>"
+        /// The descriptor that a step has just opened.
+        OPENED "<fd>"
+        /// The process id of the child in its own namespace.
+        PID "<pid>"
+        /// The sealed program of the init, and where it reports to.
+        INIT "<init>"
+        INIT_REPORT "<report>"
+        /// The parent's pidfd.
+        PARENT_FD "<parent>"
+        /// The root of the box, while it is not yet that of the child.
+        ROOT "<root>"
+        /// The directory that becomes the root, as the caller sees it.
+        ROOTFS "<rootfs>"
+        /// A mount that is not yet where it belongs.
+        TREE "<tree>"
+        /// The place where it belongs.
+        TARGET "<target>"
+        /// A directory on the way there, and the next one.
+        DIRECTORY "<directory>"
+        NEXT "<directory>"
+        /// /dev of the root.
+        DEV "<dev>"
+        /// A tmpfs for what is made of files: the layers of an overlay, data.
+        MEMORY "<memory>"
+        /// The file mode creation mask before the set-up.
+        UMASK "<umask>"
+        /// The working directory of the caller.
+        CWD "<cwd>"
+        /// The ptmx of a terminal of the box's own, behind the words of its door.
+        PTMX_CONTROL "<word>"
+        PTMX_CONTROL_TYPE "<word>"
+        PTMX "<ptmx>"
+        PTMX_SOCKET "<socket>"
+        PTMX_MESSAGE "<struct>"
+        /// The addresses of the settings and of the size that the terminal gets.
+        SETTINGS "<struct>"
+        SIZE "<struct>"
+        /// The Landlock ruleset.
+        RULES "<rules>"
+        CGROUP_0 "<cgroup>"
+        CGROUP_1 "<cgroup>"
+        CGROUP_2 "<cgroup>"
+        CGROUP_3 "<cgroup>"
+        CGROUP_4 "<cgroup>"
+        CGROUP_5 "<cgroup>"
+        CGROUP_6 "<cgroup>"
+        CGROUP_7 "<cgroup>"
+        /// The mount namespace of a template.
+        NAMESPACE "<namespace>"
+        /// The root of that namespace if it is not the box's: a tmpfs where mounts lie ready.
+        STORE "<store>"
+        /// The null device.
+        NULL "<null>"
+        /// The listener of a filter that is traced, behind the words of its door.
+        LISTENER_CONTROL "<word>"
+        LISTENER_CONTROL_TYPE "<word>"
+        LISTENER "<listener>"
+        LISTENER_SOCKET "<socket>"
+        LISTENER_MESSAGE "<struct>"
+        /// The address of the gate.
+        GATE "<gate>"
+        /// Mounts that the launch has made: the root filesystem, and what is written over it.
+        LOWER "<tree>"
+        UPPER "<tree>"
+        /// The host name, how long it is, and the working directory.
+        HOSTNAME "<word>"
+        HOSTNAME_LENGTH "<word>"
+        WORKDIR "<word>"
+        /// The network namespace that is joined.
+        NETWORK "<network>"
+        /// The first process of the box that is joined: its pidfd, and its root.
+        BOX "<box>"
+        BOX_ROOT "<root>"
+    }
+
     /// Standard input, output and error, where the launch supplies them.
-    pub(crate) const STDIO: [Slot; 3] = [Slot(0), Slot(1), Slot(2)];
-    /// The box's end of a new terminal.
-    pub(crate) const PTS: Slot = Slot(3);
-    /// The address of the parent's pidfd in a `struct pollfd`.
-    pub(crate) const PARENT: Slot = Slot(4);
-    /// The address of the scratch memory.
-    pub(crate) const SCRATCH: Slot = Slot(5);
-    /// The addresses of argv and envp.
-    pub(crate) const ARGV: Slot = Slot(6);
-    pub(crate) const ENVP: Slot = Slot(7);
-    /// The descriptor that a step has just opened.
-    pub(crate) const OPENED: Slot = Slot(8);
-    /// The process id of the child in its own namespace.
-    pub(crate) const PID: Slot = Slot(9);
-    /// The sealed program of the init, and where it reports to.
-    pub(crate) const INIT: Slot = Slot(10);
-    pub(crate) const INIT_REPORT: Slot = Slot(11);
-    /// The parent's pidfd.
-    pub(crate) const PARENT_FD: Slot = Slot(12);
-    /// The root of the box, while it is not yet that of the child.
-    pub(crate) const ROOT: Slot = Slot(13);
-    /// The directory that becomes the root, as the caller sees it.
-    pub(crate) const ROOTFS: Slot = Slot(14);
-    /// A mount that is not yet where it belongs.
-    pub(crate) const TREE: Slot = Slot(15);
-    /// The place where it belongs.
-    pub(crate) const TARGET: Slot = Slot(16);
-    /// A directory on the way there, and the next one.
-    pub(crate) const DIRECTORY: Slot = Slot(17);
-    pub(crate) const NEXT: Slot = Slot(18);
-    /// /dev of the root.
-    pub(crate) const DEV: Slot = Slot(19);
-    /// A tmpfs for what is made of files: the layers of an overlay, data.
-    pub(crate) const MEMORY: Slot = Slot(20);
-    /// The file mode creation mask before the set-up.
-    pub(crate) const UMASK: Slot = Slot(21);
-    /// The working directory of the caller.
-    pub(crate) const CWD: Slot = Slot(23);
-    /// The ptmx of a terminal of the box's own, and how it gets to the launch.
-    pub(crate) const PTMX: Slot = Slot(26);
-    pub(crate) const DOOR: Door = Door {
-        control: [Slot(24), Slot(25)],
-        socket: Slot(27),
-        message: Slot(28),
-    };
-    /// The addresses of the settings and of the size that the terminal gets.
-    pub(crate) const SETTINGS: Slot = Slot(29);
-    pub(crate) const SIZE: Slot = Slot(30);
-    /// The Landlock ruleset.
-    pub(crate) const RULES: Slot = Slot(31);
+    pub(crate) const STDIO: [Slot; 3] = [STDIN, STDOUT, STDERR];
+
     /// The files through which the child enters its cgroups: one for each controller at most.
     pub(crate) const CGROUPS: [Slot; 8] = [
-        Slot(32),
-        Slot(33),
-        Slot(34),
-        Slot(35),
-        Slot(36),
-        Slot(37),
-        Slot(38),
-        Slot(39),
+        CGROUP_0, CGROUP_1, CGROUP_2, CGROUP_3, CGROUP_4, CGROUP_5, CGROUP_6, CGROUP_7,
     ];
-    /// The listener of a filter that is traced, and how it gets to the launch.
-    pub(crate) const LISTENER: Slot = Slot(45);
-    pub(crate) const LISTENER_DOOR: Door = Door {
-        control: [Slot(43), Slot(44)],
-        socket: Slot(46),
-        message: Slot(47),
-    };
-    /// The address of the scratch memory, where the kernel writes a structure.
-    pub(crate) const STRUCT: Slot = Slot(22);
-    /// The mount namespace of a template.
-    pub(crate) const NAMESPACE: Slot = Slot(40);
-    /// The root of that namespace if it is not the box's: a tmpfs where mounts lie ready.
-    pub(crate) const STORE: Slot = Slot(41);
-    /// The null device.
-    pub(crate) const NULL: Slot = Slot(42);
 
     /// How a descriptor that the child makes gets to the launch.
     #[derive(Clone, Copy, Debug)]
@@ -112,60 +154,16 @@ pub(crate) mod slot {
         pub(crate) message: Slot,
     }
 
-    /// The address of the gate.
-    pub(crate) const GATE: Slot = Slot(48);
-    /// Mounts that the launch has made: the root filesystem, what is written over it, and, from the last
-    /// number on, each that was asked for.
-    pub(crate) const LOWER: Slot = Slot(49);
-    pub(crate) const UPPER: Slot = Slot(50);
-    /// The host name, how long it is, and the working directory.
-    pub(crate) const HOSTNAME: Slot = Slot(51);
-    pub(crate) const HOSTNAME_LENGTH: Slot = Slot(52);
-    pub(crate) const WORKDIR: Slot = Slot(53);
-    /// The network namespace that is joined.
-    pub(crate) const NETWORK: Slot = Slot(54);
-    /// The first process of the box that is joined: its pidfd, and its root.
-    pub(crate) const BOX: Slot = Slot(55);
-    pub(crate) const BOX_ROOT: Slot = Slot(56);
-    pub(crate) const FIRST_TREE: u16 = 57;
-
-    /// How a slot is shown where strace(1) would print a number.
-    pub(crate) fn name(slot: Slot) -> &'static str {
-        match slot {
-            PTS => "<pts>",
-            OPENED => "<fd>",
-            SCRATCH => "<buffer>",
-            PID => "<pid>",
-            INIT => "<init>",
-            INIT_REPORT => "<report>",
-            PARENT_FD => "<parent>",
-            ROOT | BOX_ROOT => "<root>",
-            BOX => "<box>",
-            ROOTFS => "<rootfs>",
-            TREE | LOWER | UPPER | Slot(FIRST_TREE..) => "<tree>",
-            GATE => "<gate>",
-            TARGET => "<target>",
-            DIRECTORY | NEXT => "<directory>",
-            DEV => "<dev>",
-            MEMORY => "<memory>",
-            UMASK => "<umask>",
-            CWD => "<cwd>",
-            NAMESPACE => "<namespace>",
-            NETWORK => "<network>",
-            STORE => "<store>",
-            NULL => "<null>",
-            PTMX => "<ptmx>",
-            RULES => "<rules>",
-            LISTENER => "<listener>",
-            Slot(27 | 46) => "<socket>",
-            STRUCT | SETTINGS | SIZE | Slot(28 | 47) => "<struct>",
-            Slot(0) => "<stdin>",
-            Slot(1) => "<stdout>",
-            Slot(2) => "<stderr>",
-            Slot(32..40) => "<cgroup>",
-            _ => "<word>",
-        }
-    }
+    pub(crate) const DOOR: Door = Door {
+        control: [PTMX_CONTROL, PTMX_CONTROL_TYPE],
+        socket: PTMX_SOCKET,
+        message: PTMX_MESSAGE,
+    };
+    pub(crate) const LISTENER_DOOR: Door = Door {
+        control: [LISTENER_CONTROL, LISTENER_CONTROL_TYPE],
+        socket: LISTENER_SOCKET,
+        message: LISTENER_MESSAGE,
+    };
 }
 
 /// One step: one system call, why it is made, and who asked for it.
