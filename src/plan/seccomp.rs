@@ -5,8 +5,8 @@
 //! keeps.
 
 use clonebox_seccomp::{
-    Answer, Arch, Data, Instruction, Leaf, Profile, Section, TRACE, USER_NOTIF, compile, errno,
-    number, resolve, run,
+    Answer, Arch, Data, Instruction, KILL_PROCESS, KILL_THREAD, Leaf, Profile, Section, TRACE,
+    TRAP, USER_NOTIF, compile, errno, number, resolve, run,
 };
 
 use super::call::{Call, FlagNames, Value};
@@ -56,6 +56,10 @@ pub(crate) struct Filter {
     pub(crate) origin: Origin,
     /// It refuses nothing, and tells what it would refuse.
     pub(crate) traced: bool,
+    /// It ends a process for some call, by SIGSYS.
+    pub(crate) kills: bool,
+    /// It does that without asking the process, which the kernel logs.
+    pub(crate) kills_itself: bool,
     flags: u64,
 }
 
@@ -86,31 +90,22 @@ impl Filter {
         let mut code = self.code.iter();
         code.any(|one| matches!(one.code, 0x60 | 0x61))
     }
+}
 
-    /// Whether it ends a process for some call, by SIGSYS.
-    pub(crate) fn kills(&self) -> bool {
-        self.kills_itself() || self.answers_with(&[clonebox_seccomp::TRAP])
-    }
-
-    /// Whether it does that without asking the process, which the kernel logs.
-    pub(crate) fn kills_itself(&self) -> bool {
-        self.answers_with(&[
-            clonebox_seccomp::KILL_THREAD,
-            clonebox_seccomp::KILL_PROCESS,
-        ])
-    }
-
-    /// Whether some call gets an answer of these actions.
-    fn answers_with(&self, actions: &[u32]) -> bool {
-        const RET: u16 = 0x06;
-        // A program that returns what it has computed is believed to.
-        const RET_A: u16 = 0x16;
-        let mut code = self.code.iter();
-        let answers = |one: &Instruction| {
+/// Whether a program ends a process for some call, by SIGSYS: by a trap, and without asking the process.
+fn ends(code: &[Instruction]) -> (bool, bool) {
+    const RET: u16 = 0x06;
+    // A program that returns what it has computed is believed to.
+    const RET_A: u16 = 0x16;
+    code.iter().fold((false, false), |(traps, kills), one| {
+        let answers = |actions: &[u32]| {
             one.code == RET_A || one.code == RET && actions.contains(&(one.k & ACTION))
         };
-        !self.traced && code.any(answers)
-    }
+        (
+            traps || answers(&[TRAP]),
+            kills || answers(&[KILL_THREAD, KILL_PROCESS]),
+        )
+    })
 }
 
 /// The filter, if there is one.
@@ -184,9 +179,14 @@ pub(super) fn decide(draft: &Draft<'_>) -> Result<Option<Filter>, Vec<Violation>
     if seccomp.trace.is_some() {
         flags |= libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     }
+    // Once, and not at each launch.
+    let (traps, kills) = ends(&code);
+    let traced = seccomp.trace.is_some();
     let filter = Filter {
         code,
-        traced: seccomp.trace.is_some(),
+        traced,
+        kills: !traced && (traps || kills),
+        kills_itself: !traced && kills,
         origin: origin.clone(),
         flags,
     };

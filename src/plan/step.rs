@@ -376,7 +376,11 @@ impl Plan {
 
     /// Whether the filter may kill the process that is launched: with an init the program is another.
     pub(crate) fn may_be_killed_by_filter(&self) -> bool {
-        self.role != Some(Role::Init) && self.seccomp.as_ref().is_some_and(Filter::kills_itself)
+        let filter = self
+            .seccomp
+            .as_ref()
+            .filter(|_| self.role != Some(Role::Init));
+        filter.is_some_and(|filter| filter.kills_itself)
     }
 
     /// Whether a launch makes cgroups, and the end of the box removes them.

@@ -19,7 +19,7 @@ use super::{ending, network, ready};
 use crate::cgroup::{Cgroup, LimitsUsage, Place};
 use crate::launch::{InitReport, Started, Timings};
 use crate::pidfd::{self, Usage, WaitStatus, poll_for};
-use crate::plan::{Filter, Plan, Role, Terminal};
+use crate::plan::{Plan, Role, Terminal};
 use crate::spec::ParentDeath;
 
 /// A running box, or one that has ended and not been waited for.
@@ -126,7 +126,8 @@ impl Child {
 
     /// Whether the box's filter of system calls ends processes.
     pub(super) fn has_deadly_filter(&self) -> bool {
-        self.plan.seccomp.as_ref().is_some_and(Filter::kills)
+        let filter = self.plan.seccomp.as_ref();
+        filter.is_some_and(|filter| filter.kills)
     }
 
     pub(super) fn terminal(&self) -> Terminal {

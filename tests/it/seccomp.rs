@@ -85,7 +85,12 @@ fn but(rule: &Value) -> String {
 
 /// One that ends who calls getpriority(2).
 fn deadly() -> String {
-    but(&json!({ "names": ["getpriority"], "action": "SCMP_ACT_KILL_PROCESS" }))
+    with_action("SCMP_ACT_KILL_PROCESS")
+}
+
+/// One with an answer of its own to getpriority(2).
+fn with_action(action: &str) -> String {
+    but(&json!({ "names": ["getpriority"], "action": action }))
 }
 
 /// What is told of a program that such a filter has ended.
@@ -96,7 +101,11 @@ struct Told {
 }
 
 fn killed(options: &[&str]) -> Told {
-    let (keep, path) = file("deadly.json", deadly());
+    killed_by(deadly(), options)
+}
+
+fn killed_by(profile: String, options: &[&str]) -> Told {
+    let (keep, path) = file("deadly.json", profile);
     let report = keep.path().join("report");
     let report_option = format!("--report={}", report.display());
     let options = [&["--seccomp", &path, &report_option], options].concat();
@@ -282,6 +291,9 @@ tests! {
         );
         assert_eq!((&told.report["signal"], &told.report["seccomp_killed"]), (&json!(libc::SIGSYS), &json!(true)), "{told:?}");
         assert!(told.report["seccomp_call"].is_null() && told.report.get("seccomp_call").is_some(), "{told:?}");
+        // One that is asked first, and has no handler.
+        let trapped = killed_by(with_action("SCMP_ACT_TRAP"), &[]);
+        assert_eq!((&trapped.stderr, &trapped.report["seccomp_killed"]), (&told.stderr, &json!(true)), "{trapped:?}");
         // A signal of that number without such a filter is something else.
         let options = ["--seccomp", "default", "--pid", "host"];
         run_probe(&options, &["raise", &libc::SIGSYS.to_string()])
@@ -331,8 +343,7 @@ tests! {
             assert!(traced.status.success(), "{traced:?}");
             String::from_utf8_lossy(&traced.stderr).contains("/dev/kmsg")
         };
-        let other = |action| but(&json!({ "names": ["getpriority"], "action": action }));
-        assert!(!opens(other("SCMP_ACT_ERRNO")) && !opens(other("SCMP_ACT_TRAP")));
+        assert!(!opens(with_action("SCMP_ACT_ERRNO")) && !opens(with_action("SCMP_ACT_TRAP")));
         assert!(opens(deadly()));
     }
 
