@@ -12,7 +12,7 @@ use crate::support::{Clonebox, probe, tests};
 
 /// How many boxes lose their parent at some instant or other, if there is time for so many.
 const ROUNDS: u32 = 300;
-const TIME: Duration = Duration::from_secs(20);
+const TIME: Duration = Duration::from_secs(10);
 
 /// The command around a probe that stays, with no streams of the test's own.
 fn silent(options: &[&str], marker: &str) -> std::process::Command {

@@ -295,7 +295,7 @@ pub(super) fn eat(mebibytes: &OsString) {
 /// Starts processes until it is refused: how many.
 pub(super) fn forks() {
     let mut children = Vec::new();
-    while children.len() < 500 {
+    while children.len() < 150 {
         let mut command = Command::new(probe::path());
         match command
             .args(["__probe", "copy"])
