@@ -130,12 +130,11 @@ fn run_alone(name: &str) -> Result<(), Failed> {
 /// Gives root a table of mounts that nobody else changes, and to which what a box mounts would come back, as on most
 /// hosts: mount_namespaces(7). Who may not has the one that is there.
 fn share_mounts() -> io::Result<()> {
-    if unshare(CloneFlags::CLONE_NEWNS).is_ok() {
-        for how in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
-            let none: Option<&str> = None;
-            mount(none, "/", none, MsFlags::MS_REC | how, none)?;
-        }
-    }
+    let none: Option<&str> = None;
+    let all_are = |how| mount(none, "/", none, MsFlags::MS_REC | how, none);
+    let _ = unshare(CloneFlags::CLONE_NEWNS)
+        .and_then(|()| all_are(MsFlags::MS_PRIVATE))
+        .and_then(|()| all_are(MsFlags::MS_SHARED));
     Ok(())
 }
 
