@@ -76,8 +76,10 @@ impl Plan {
             let files = group.files.iter().map(|file| {
                 json!({ "file": file.name, "value": file.value, "origin": file.origin.to_string() })
             });
+            let parent = group.parents.first().cloned().unwrap_or_default();
+            let parent = group.mount.join(parent);
             json!({
-                "parent": group.mount.join(group.parents.first().cloned().unwrap_or_default()),
+                "parent": parent.to_string_lossy(),
                 "files": files.collect::<Vec<_>>(),
             })
         });

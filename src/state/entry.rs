@@ -323,7 +323,7 @@ impl Entry {
                 .into_iter()
                 .map(|(name, text)| (name, text.into()))
                 .collect();
-            json!({ "path": place.path, "files": files })
+            json!({ "path": place.path.to_string_lossy(), "files": files })
         });
         all["cgroups"] = cgroups.collect();
         // What was read is that of the box if its process lives afterwards: its id was not used again.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::walls::{bytes, path};
 use crate::cgroup::Place;
 use crate::pidfd::Identity;
 
@@ -69,6 +70,8 @@ impl Record {
     /// The first line.
     pub(super) fn to_text(&self) -> String {
         let since = self.created.duration_since(SystemTime::UNIX_EPOCH);
+        let lower = self.overlay.as_ref().map(|(lower, _)| lower);
+        let upper = self.overlay.as_ref().and_then(|(_, upper)| upper.as_ref());
         let record = json!({
             "form": FORM,
             "name": self.name,
@@ -79,8 +82,8 @@ impl Record {
             "pid_namespace": self.host.pid_namespace,
             "cgroups": to_json(&self.cgroups),
             "cgroups_expected": to_json(&self.cgroups_expected),
-            "lower": self.overlay.as_ref().map(|(lower, _)| lower),
-            "upper": self.overlay.as_ref().and_then(|(_, upper)| upper.as_ref()),
+            "lower": lower.map(|path| bytes(path.as_os_str())),
+            "upper": upper.map(|path| bytes(path.as_os_str())),
             "detached": self.detached,
         });
         format!("{record}\n")
@@ -93,7 +96,7 @@ impl Record {
             .filter(|line| line.ends_with('\n'));
         let value: Value = serde_json::from_str(lines.next()?).ok()?;
         let text = |name: &str| value[name].as_str().map(str::to_owned);
-        let path = |name: &str| text(name).map(PathBuf::from);
+        let path = |name: &str| path(&value[name]);
         let seconds = value["created_unix_s"].as_f64()?;
         let command = value["command"].as_array()?.iter();
         if value["form"].as_u64() != Some(FORM) {
@@ -130,7 +133,7 @@ fn to_json(places: &[Place]) -> Value {
         json!({
             "unified": place.unified,
             "controllers": place.controllers,
-            "path": place.path,
+            "path": bytes(place.path.as_os_str()),
         })
     });
     places.collect()
@@ -152,12 +155,15 @@ fn place(value: &Value) -> Option<Place> {
             .iter()
             .filter_map(named)
             .collect(),
-        path: value["path"].as_str()?.into(),
+        path: path(&value["path"])?,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     fn record() -> Record {
@@ -182,9 +188,12 @@ mod tests {
             cgroups_expected: vec![Place {
                 unified: false,
                 controllers: vec!["pids"],
-                path: "/y".into(),
+                path: OsStr::from_bytes(b"/\xff").into(),
             }],
-            overlay: Some(("/lower".into(), None)),
+            overlay: Some((
+                "/lower".into(),
+                Some(OsStr::from_bytes(b"/upper\xff").into()),
+            )),
             detached: true,
             end: None,
         }
@@ -196,6 +205,7 @@ mod tests {
         let read = Record::from_text(&text).unwrap();
         assert_eq!(read.to_text(), text);
         assert_eq!(read.process, record().process);
+        assert_eq!(read.overlay, record().overlay);
         assert_eq!(read.cgroups, record().cgroups);
         assert_eq!(read.cgroups_expected, record().cgroups_expected);
     }

@@ -185,14 +185,14 @@ fn without_links(spec: &Spec, path: &Path) -> PathBuf {
 }
 
 /// A path may be any bytes.
-fn bytes(text: &OsStr) -> Value {
+pub(super) fn bytes(text: &OsStr) -> Value {
     match text.to_str() {
         Some(text) => text.into(),
         None => text.as_bytes().into(),
     }
 }
 
-fn path(value: &Value) -> Option<PathBuf> {
+pub(super) fn path(value: &Value) -> Option<PathBuf> {
     if let Some(text) = value.as_str() {
         return Some(text.into());
     }

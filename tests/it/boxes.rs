@@ -1,6 +1,8 @@
 //! What is done to a box by those who have not started it: stop, kill, wait, rm, inspect.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use serde_json::Value;
 
@@ -287,6 +289,20 @@ tests! {
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
         assert!(eventually(|| found() == expected), "{:?}", found());
+        state.run(&["rm", "-f", "web"]).succeeds();
+    }
+
+    fn a_box_with_a_name_has_an_overlay_in_a_directory_whose_name_is_any_bytes() needs [Root, Execveat] {
+        let (state, place, other) = (State::new(), crate::support::files::directory(), Root::new());
+        let directory = place.path().join(OsStr::from_bytes(b"\xff"));
+        for name in ["root", "upper"] {
+            fs::create_dir_all(directory.join(name)).expect("it is ours");
+        }
+        let options = ["-d", "--name", "web", "--rootfs-overlay", "root", "--upper", "upper", "-v", &other.program()];
+        let words = ["--", "/it", "__probe", "stay"];
+        state.clonebox().current_dir(&directory).args(options).args(words).run().succeeds();
+        let found = || state.run(&["diff", "web"]).succeeds().stdout();
+        assert!(eventually(|| found().contains("A /it\n")), "{}", found());
         state.run(&["rm", "-f", "web"]).succeeds();
     }
 
