@@ -149,12 +149,14 @@ impl Traced {
         // SAFETY: between fork and execve the closure makes one system call.
         unsafe { command.pre_exec(|| Ok(ptrace(libc::PTRACE_TRACEME.into(), 0, 0, 0)?)) };
         let child = command.spawn().expect("it may be traced");
+        let status = wait(child.id().cast_signed());
+        assert!(
+            matches!(status, WaitStatus::Stopped(_, Signal::SIGTRAP)),
+            "it is execve that stops it: {status:?}"
+        );
+        // Opened any earlier the file may be of the memory that execve replaces.
         let memory = File::open(format!("/proc/{}/mem", child.id())).expect("it is there");
         let traced = Self { child, memory };
-        assert!(
-            matches!(traced.stop(), Stop::Breakpoint(_)),
-            "it is execve that stops it"
-        );
         let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
         traced.ask(libc::PTRACE_SETOPTIONS.into(), 0, options as usize);
         traced
