@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Boxes that stand before they are asked for.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,7 +13,7 @@ use super::changes::Changes;
 use super::launch::{Launch, Source};
 use super::template::{Launched, Template};
 use crate::error::Error;
-use crate::launch::{Failure, NO_CANDIDATE, Told, wake};
+use crate::launch::{Failure, TOLD, Told, WORKING_DIRECTORY, wake};
 use crate::plan::{Plan, Words};
 use crate::spec::{Origin, ParentDeath, Spec, Violation};
 use crate::supervise::Child;
@@ -69,7 +68,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    standing: VecDeque<Launched>,
+    standing: Vec<Launched>,
     /// Somebody has asked for a box since the thread looked last.
     asked: bool,
     /// The thread does not look by itself.
@@ -110,7 +109,7 @@ impl Pool {
             wanted: Condvar::new(),
             made: Condvar::new(),
         });
-        inner.lock().standing.push_back(first);
+        inner.lock().standing.push(first);
         let mut pool = Self {
             inner: Arc::clone(&inner),
             process: std::process::id(),
@@ -202,13 +201,15 @@ impl Pool {
                     }
                     return Ok(launched.into_child());
                 }
-                Some(Err(Failure::Exec(NO_CANDIDATE, errno))) => {
-                    launched.forget();
-                    return Err(template.error(changes.cannot_enter(errno)));
-                }
                 Some(Err(failure)) => {
                     launched.forget();
-                    return Err(template.error(failure));
+                    return Err(template.error(match failure {
+                        Failure::Exec(WORKING_DIRECTORY, errno) => changes.cannot_enter(errno),
+                        Failure::Exec(TOLD, errno) => {
+                            Failure::Parent("hand a box that stands its words and streams", errno)
+                        }
+                        failure => failure,
+                    }));
                 }
                 None => launched.forget(),
             }
@@ -251,7 +252,8 @@ impl Inner {
         let mut state = self.lock();
         state.failed = false;
         state.asked = true;
-        state.standing.pop_front()
+        // Of what was made last the caches know most.
+        state.standing.pop()
     }
 
     /// Has the thread make boxes, if it is time and it does not see that by itself.
@@ -281,7 +283,7 @@ impl Inner {
             let made = self.template.start(None);
             state = self.lock();
             match made {
-                Ok(launched) => state.standing.push_back(launched),
+                Ok(launched) => state.standing.push(launched),
                 Err(_) => state.failed = true,
             }
             self.made.notify_all();

@@ -6,11 +6,11 @@
 //! is whoever could tell: it ends.
 //!
 //! What it is told: four words, which are how many bytes follow, how many of the strings in them are
-//! arguments, how many are the environment, and what else there is; then one byte with the streams, if there
-//! are any; then the working directory, if there is one, and the strings, each with its NUL. An environment that is
-//! not told is the one that it has itself.
+//! arguments, how many are the environment, and what else there is; then the working directory, if there is one, and
+//! the strings, each with its NUL. With the first byte come the streams, if there are any (SCM_RIGHTS: unix(7)). An
+//! environment that is not told is the one that it has itself.
 
-use core::ptr;
+use core::{ptr, slice};
 
 use crate::Args;
 use crate::exec::execute;
@@ -24,58 +24,90 @@ use crate::report::{self, FAILED};
 const WORKDIR: usize = 1 << 3;
 /// The bit that says that there is an environment.
 const ENVIRONMENT: usize = 1 << 4;
+/// The bytes of the four words.
+const HEAD: usize = 16;
 /// What stands for the working directory where a report has the number of a candidate.
-const NO_CANDIDATE: u32 = u32::MAX;
+const WORKING_DIRECTORY: u32 = u32::MAX;
+/// The same for what could not be taken of what it was told.
+const TOLD: u32 = u32::MAX - 1;
+const ENOMEM: u32 = 12;
 const ENOTDIR: u32 = 20;
+const EMFILE: u32 = 24;
 
 pub(crate) fn run(args: &Args) -> ! {
     let (Some(report), Some(candidates)) = (args.number(1), args.number(3)) else {
         exit(125)
     };
     call(FCNTL, [report, F_SETFD, FD_CLOEXEC, 0, 0, 0]);
-    let mut head = [0u32; 4];
-    if !read(report, head.as_mut_ptr().addr(), size_of_val(&head)) {
+    // Room for what most are told. Its pages are there before anybody waits: a fault takes longer than a call.
+    let mut room = [0; 1024];
+    let mut place: &mut [usize] = &mut room;
+    let address = place.as_mut_ptr().addr();
+    let Some((mut have, fds)) = receive(report, address, size_of_val(place)) else {
+        exit(0)
+    };
+    if have < HEAD {
+        if !read(report, address + have, HEAD - have) {
+            exit(0)
+        }
+        have = HEAD;
+    }
+    let head: *const [u32; 4] = place.as_ptr().cast();
+    // SAFETY: the place is longer.
+    let [length, argc, envc, more] = unsafe { *head }.map(|word| word as usize);
+    if let Err(errno) = put_streams(more, fds) {
+        fail(report, TOLD, errno)
+    }
+    // Behind the strings, in whole words, the arrays of their addresses, each with its NULL.
+    let end = HEAD + length;
+    let strings = end.div_ceil(size_of::<usize>());
+    let words = strings + argc + envc + 2;
+    if words > place.len() {
+        let Some(larger) = map(words) else {
+            fail(report, TOLD, ENOMEM)
+        };
+        for (new, old) in larger.iter_mut().zip(&*place) {
+            *new = *old;
+        }
+        place = larger;
+    }
+    let address = place.as_mut_ptr().addr();
+    if !read(report, address + have, end - have) {
         exit(0)
     }
-    let [length, argc, envc, more] = head.map(|word| word as usize);
-    if more & (WORKDIR - 1) != 0 && !take_streams(report, more) {
-        exit(0)
+    let end = address + end;
+    let mut at = address + HEAD;
+    if more & WORKDIR != 0 {
+        at += length_of(at, end) + 1;
     }
-    // The arrays of the strings' addresses, each with its NULL, and the strings.
-    let words = argc + envc + 2;
-    let arrays = words * size_of::<usize>();
-    let Some(array) = map(arrays + length) else {
+    let Some(array) = place.get_mut(strings..words) else {
         exit(125)
     };
-    let text = array + arrays;
-    if !read(report, text, length) {
-        exit(0)
-    }
-    let array: *mut usize = ptr::with_exposed_provenance_mut(array);
-    let mut at = text;
-    if more & WORKDIR != 0 {
-        at += length_of(at, text + length) + 1;
-    }
-    for word in 0..words {
-        if word == argc || word + 1 == words {
-            continue;
+    for (number, word) in array.iter_mut().enumerate() {
+        if number == argc || number == argc + 1 + envc {
+            *word = 0;
+        } else {
+            *word = at;
+            at += length_of(at, end) + 1;
         }
-        // SAFETY: the mapping has room for so many words.
-        unsafe { array.wrapping_add(word).write(at) };
-        at += length_of(at, text + length) + 1;
     }
+    let argv = array.as_ptr();
     if more & WORKDIR != 0
-        && let Err(errno) = enter(text)
+        && let Err(errno) = enter(address + HEAD)
     {
-        report::send(report, [FAILED, NO_CANDIDATE, errno]);
-        exit(125)
+        fail(report, WORKING_DIRECTORY, errno)
     }
     let envp = if more & ENVIRONMENT != 0 {
-        array.wrapping_add(argc + 1).addr()
+        argv.wrapping_add(argc + 1).addr()
     } else {
         args.environment()
     };
-    execute(args, candidates, report, array.addr(), envp)
+    execute(args, candidates, report, argv.addr(), envp)
+}
+
+fn fail(report: usize, at: u32, errno: u32) -> ! {
+    report::send(report, [FAILED, at, errno]);
+    exit(125)
 }
 
 /// Enters a directory, which must be below the root: one that is not is a way out of it (CVE-2024-21626).
@@ -103,13 +135,14 @@ struct Message {
     flags: usize,
 }
 
-/// Receives descriptors (SCM_RIGHTS: unix(7)), and makes them the streams that the bits stand for.
-fn take_streams(report: usize, streams: usize) -> bool {
+/// Receives what there is first: how many bytes, and the descriptors that have come with them, if there was room for
+/// them. `None` when there is nobody who could send.
+fn receive(report: usize, place: usize, length: usize) -> Option<(usize, [Option<u32>; 3])> {
     const CMSG_CLOEXEC: usize = 0x4000_0000;
-    let mut byte = 0u8;
+    const NONE: u32 = u32::MAX;
     // A `struct cmsghdr` with three descriptors: its length, level and kind, the descriptors.
-    let mut control = [0u32; 8];
-    let data = [(&raw mut byte).addr(), 1];
+    let mut control = [NONE; 8];
+    let data = [place, length];
     let mut message = Message {
         name: [0; 2],
         data: [(&raw const data).addr(), 1],
@@ -119,32 +152,41 @@ fn take_streams(report: usize, streams: usize) -> bool {
     loop {
         let address = (&raw mut message).addr();
         match call(RECVMSG, [report, address, CMSG_CLOEXEC, 0, 0, 0]) {
-            1 => break,
+            done if done > 0 => {
+                let [_, _, _, _, first, second, third, _] = control;
+                let fds = [first, second, third].map(|fd| (fd != NONE).then_some(fd));
+                return Some((done.cast_unsigned(), fds));
+            }
             error if error == -EINTR => {}
-            _ => return false,
+            _ => return None,
         }
     }
-    let [_, _, _, _, fds @ ..] = control;
+}
+
+/// Makes the descriptors the streams that the bits stand for.
+fn put_streams(streams: usize, fds: [Option<u32>; 3]) -> Result<(), u32> {
     let mut fds = fds.into_iter();
-    for stream in 0..3 {
-        if streams & 1 << stream == 0 {
-            continue;
-        }
-        let fd = fds.next().map_or(usize::MAX, |fd| fd as usize);
+    for stream in (0..3).filter(|stream| streams & 1 << stream != 0) {
+        let Some(fd) = fds.next().flatten() else {
+            return Err(EMFILE);
+        };
         // One that has come with a low number is in the way of a stream.
-        let high = call(FCNTL, [fd, F_DUPFD_CLOEXEC, 3, 0, 0, 0]);
-        if high < 0 || call(DUP3, [high.cast_unsigned(), stream, 0, 0, 0, 0]) < 0 {
-            return false;
+        let mut done = call(FCNTL, [fd as usize, F_DUPFD_CLOEXEC, 3, 0, 0, 0]);
+        if done >= 0 {
+            done = call(DUP3, [done.cast_unsigned(), stream, 0, 0, 0, 0]);
+        }
+        if done < 0 {
+            return Err(done.wrapping_neg() as u32);
         }
     }
-    true
+    Ok(())
 }
 
 /// Bytes of a string before its NUL.
 fn length_of(start: usize, end: usize) -> usize {
     let bytes: *const u8 = ptr::with_exposed_provenance(start);
     let mut length = 0;
-    // SAFETY: it is read up to the end of the mapping's text.
+    // SAFETY: it is read up to the end of the text.
     while start + length < end && unsafe { *bytes.wrapping_add(length) } != 0 {
         length += 1;
     }
@@ -166,14 +208,16 @@ fn read(fd: usize, mut place: usize, mut length: usize) -> bool {
     true
 }
 
-/// Zeroed memory: the address.
-fn map(length: usize) -> Option<usize> {
+/// Memory of so many words.
+fn map(words: usize) -> Option<&'static mut [usize]> {
     const READ_WRITE: usize = 3;
     const PRIVATE_ANONYMOUS: usize = 0x22;
-    let length = length.max(1);
-    let address = call(
+    let length = words.checked_mul(size_of::<usize>())?;
+    let result = call(
         MMAP,
         [0, length, READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX, 0],
     );
-    (address > 0).then_some(address.cast_unsigned())
+    let start = usize::try_from(result).ok().map(ptr::with_exposed_provenance_mut)?;
+    // SAFETY: the mapping is new, and so long.
+    Some(unsafe { slice::from_raw_parts_mut(start, words) })
 }

@@ -7,7 +7,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -29,7 +29,9 @@ const F_SEAL_EXEC: libc::c_int = 0x20;
 const NAME: &CStr = c"clonebox-init";
 
 /// What stands for the working directory where a report has the number of a candidate.
-pub(crate) const NO_CANDIDATE: usize = u32::MAX as usize;
+pub(crate) const WORKING_DIRECTORY: usize = u32::MAX as usize;
+/// The same for what could not be taken of what one that stands was told.
+pub(crate) const TOLD: usize = WORKING_DIRECTORY - 1;
 /// The words of a report, as `src/init/report.rs` writes them.
 const STARTED: u32 = 1;
 const FAILED: u32 = 2;
@@ -205,24 +207,24 @@ impl InitReport {
             number(envp.len())?,
             more,
         ];
-        // All of it at once, but for descriptors: each message may wake the one that stands.
+        // All of it at once: each message may wake the one that stands.
         let mut words = Vec::with_capacity(size_of_val(&head) + length);
         words.extend_from_slice(head.map(u32::to_ne_bytes).as_flattened());
-        if !fds.is_empty() {
-            self.send(&words)?;
-            words.clear();
-            let (data, rights) = ([IoSlice::new(&[0])], [ControlMessage::ScmRights(&fds)]);
-            let socket = self.0.as_raw_fd();
-            sendmsg::<()>(socket, &data, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
-        }
         strings().for_each(|one| words.extend_from_slice(one.to_bytes_with_nul()));
-        self.send(&words)
+        self.send(&words, &fds)
     }
 
-    fn send(&self, mut rest: &[u8]) -> nix::Result<()> {
+    /// Sends all of it; the descriptors go with the first byte.
+    fn send(&self, mut rest: &[u8], fds: &[RawFd]) -> nix::Result<()> {
+        let rights = [ControlMessage::ScmRights(fds)];
+        let mut rights = if fds.is_empty() { &[][..] } else { &rights };
         while !rest.is_empty() {
-            match send(self.0.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
-                Ok(done) => rest = &rest[done..],
+            let (socket, data) = (self.0.as_raw_fd(), [IoSlice::new(rest)]);
+            match sendmsg::<()>(socket, &data, rights, MsgFlags::MSG_NOSIGNAL, None) {
+                Ok(done) => {
+                    rest = &rest[done..];
+                    rights = &[];
+                }
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }

@@ -45,7 +45,7 @@ mod wait;
 
 pub(crate) use cgroups::hierarchies as cgroup_hierarchies;
 pub(crate) use frame::{Given, Supplies};
-pub(crate) use init::{InitReport, NO_CANDIDATE, Told, sealed as sealed_init};
+pub(crate) use init::{InitReport, TOLD, Told, WORKING_DIRECTORY, sealed as sealed_init};
 pub(crate) use landlock::version as landlock_version;
 pub(crate) use mounts::make_mounts;
 pub(crate) use outcome::{Cause, FailedCall, Failure, Started, Timings};

@@ -149,4 +149,16 @@ tests! {
         assert_eq!(error.to_string(), "Launch::hostname: a box of a pool has its host name already");
         pool.launch().arg("true").spawn().expect("a box").wait().expect("its end");
     }
+
+    fn a_box_of_a_pool_that_can_open_no_file_says_what_it_cannot_have() needs [Box, Execveat] {
+        let mut command = shell();
+        // Its streams, and the socket on which it is told.
+        command.rlimit("nofile=4".parse().expect("a limit"));
+        let pool = Pool::new(&prepare(&command), 2).expect("a pool");
+        let error = pool.launch().arg("true").stdin(Stdio::piped()).spawn().expect_err("a descriptor");
+        let message = "cannot hand a box that stands its words and streams: Too many open files (EMFILE)";
+        assert_eq!(error.to_string(), message);
+        let child = pool.launch().arg("echo as before").spawn().expect("a box");
+        assert_eq!(printed(child), "as before\n");
+    }
 }

@@ -111,9 +111,21 @@ tests! {
         let pool = pool(&answer(&["args"]), 1);
         let long = "x".repeat(100_000);
         let mut launch = pool.launch();
-        launch.args([&long; 5]);
+        launch.args([&long; 5]).stdout(Stdio::piped());
         let text = printed(launch.spawn().expect("a box"));
         assert_eq!(text.matches(&long).count(), 5);
+    }
+
+    fn as_much_as_one_that_stands_has_room_for_reaches_it_and_more() needs [Box, Execveat] {
+        let pool = pool(&answer(&["args"]), 4);
+        // Four words; the strings with their NULs; their addresses, between which and behind which there is a NULL.
+        let others = probe::path().len() + "\0__probe\0args\0\0".len();
+        let room = 8192 - 4 * 4 - others - 6 * 8;
+        for length in room - 20..room + 20 {
+            let word: String = ('a'..='z').cycle().take(length).collect();
+            let text = printed(pool.launch().arg(&word).spawn().expect("a box"));
+            assert!(text.ends_with(&format!(" {word}\n")), "{length}");
+        }
     }
 
     fn many_threads_take_from_one_pool() needs [Box, Execveat] {
