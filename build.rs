@@ -45,6 +45,41 @@ fn main() {
     );
     println!("cargo::rustc-env=CLONEBOX_TARGET={}", variable("TARGET"));
     relocations();
+    order();
+}
+
+/// Has the linker put the functions that a start executes one after the other, which `benches/order.rs` has found. Of a
+/// file's pages the kernel maps 64 KiB with each page fault, and without that they are all over the program: a tenth
+/// of a start. It is a linker script of GNU's, which others may not read.
+fn order() {
+    const LIST: &str = "src/bin/clonebox/start.order";
+    println!("cargo::rerun-if-changed={LIST}");
+    if variable("CARGO_CFG_TARGET_ENV") != "musl" || linker().is_some() || chooses_linker() {
+        return;
+    }
+    let list = std::fs::read_to_string(LIST).unwrap_or_else(|error| panic!("{LIST}: {error}"));
+    let names = list.lines().filter(|line| !line.starts_with('#'));
+    let sections: String = names.map(|name| format!("    *({name})\n")).collect();
+    let path = PathBuf::from(variable("OUT_DIR")).join("start.ld");
+    let script =
+        format!("SECTIONS {{\n  .text.start : {{\n{sections}  }}\n}}\nINSERT BEFORE .text;\n");
+    std::fs::write(&path, script)
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", path.display());
+}
+
+/// Whether the flags of whoever builds say by what is linked.
+fn chooses_linker() -> bool {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    [
+        "fuse-ld",
+        "linker=",
+        "linker-flavor",
+        "linker-features",
+        "link-self-contained",
+    ]
+    .iter()
+    .any(|word| flags.contains(word))
 }
 
 /// Packs the program's relocations: 68 KiB fewer to be read at each start. The libc has to know the format, as the
