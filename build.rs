@@ -49,8 +49,7 @@ fn main() {
 }
 
 /// Has the linker put the functions that a start executes one after the other, which `benches/order.rs` has found. Of a
-/// file's pages the kernel maps 64 KiB with each page fault, and without that they are all over the program: a tenth
-/// of a start. It is a linker script of GNU's, which others may not read.
+/// file's pages the kernel maps 64 KiB with each page fault, and without that they are all over the program. It is a linker script of GNU's, which others may not read.
 fn order() {
     const LIST: &str = "src/bin/clonebox/start.order";
     println!("cargo::rerun-if-changed={LIST}");
