@@ -217,7 +217,9 @@ fn map(words: usize) -> Option<&'static mut [usize]> {
         MMAP,
         [0, length, READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX, 0],
     );
-    let start = usize::try_from(result).ok().map(ptr::with_exposed_provenance_mut)?;
+    let start = usize::try_from(result)
+        .ok()
+        .map(ptr::with_exposed_provenance_mut)?;
     // SAFETY: the mapping is new, and so long.
     Some(unsafe { slice::from_raw_parts_mut(start, words) })
 }
