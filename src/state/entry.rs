@@ -20,8 +20,8 @@ use crate::cgroup::{Load, Place, clear_left};
 use crate::errno;
 use crate::error::Error;
 use crate::live::{Change, Freezer, diff};
-use crate::pidfd;
-use crate::spec::{Join, NetworkNamespace, Origin};
+use crate::pidfd::{self, Identity};
+use crate::spec::{Join, NetworkNamespace, Origin, Walls};
 
 /// How a box is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,28 @@ impl Entry {
                 "the box {name} is paused: clonebox unpause {name}"
             )));
         }
+        let confined = self.walls();
+        // What was read is that of the box if its process lives afterwards. If it does not, that is why nothing could
+        // be read.
+        if pidfd::has_ended(&pidfd) {
+            return Err(self.ended());
+        }
+        let (process, walls) = confined?;
+        let cgroups = self.record.cgroups.iter();
+        Ok(Join {
+            name: name.to_owned(),
+            process,
+            cgroups: cgroups
+                .map(|place| (place.unified, place.path.clone()))
+                .collect(),
+            walls,
+            settled: false,
+        })
+    }
+
+    /// What confines its first process, and which one that is.
+    fn walls(&self) -> Result<(Identity, Walls), Error> {
+        let name = self.name();
         let refuse =
             |reason: &str| Error::state(format!("the box {name} cannot be joined: {reason}"));
         let file = format!("{name}.walls");
@@ -177,20 +199,7 @@ impl Entry {
         walls.caps.0 &= now
             .ok_or_else(|| refuse("its capabilities cannot be read"))?
             .0;
-        // What was read is that of the box if its process lives afterwards.
-        if pidfd::has_ended(&pidfd) {
-            return Err(self.ended());
-        }
-        let cgroups = self.record.cgroups.iter();
-        Ok(Join {
-            name: name.to_owned(),
-            process,
-            cgroups: cgroups
-                .map(|place| (place.unified, place.path.clone()))
-                .collect(),
-            walls,
-            settled: false,
-        })
+        Ok((process, walls))
     }
 
     /// What its cgroups have in use; nothing is known of a box without.

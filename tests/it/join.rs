@@ -18,7 +18,7 @@ use crate::support::rootfs::Root;
 use crate::support::state::State;
 use crate::support::status::Status;
 use crate::support::user::{Boxes, Place};
-use crate::support::{Clonebox, probe, tests};
+use crate::support::{Clonebox, binary, probe, tests};
 
 /// Runs a probe in the box `web`.
 fn exec(state: &State, options: &[&str], words: &[&str]) -> Ran {
@@ -579,6 +579,19 @@ tests! {
         }
     }
 
+    fn that_a_box_ends_while_it_is_looked_at_is_told_as_well() needs [Box, Execveat, Strace] {
+        let state = State::new();
+        let _web = state.start("web", &[]);
+        let mut exec = Command::new("strace");
+        // What confines its first process is looked at half a second after that has been found.
+        exec.args(["-qq", "-o", "/dev/null", "-P", "web.walls", "-e", "inject=openat:delay_exit=500000"]);
+        exec.arg(binary()).args(["exec", "web", "--", "/bin/true"]).env(State::VARIABLE, state.path());
+        let exec = Clonebox::of(exec).start();
+        thread::sleep(Duration::from_millis(250));
+        state.clonebox().args(["kill", "web"]).run().succeeds();
+        exec.end().exits_with(125).complains("the box web has ended");
+    }
+
     fn a_command_that_is_killed_takes_its_program_along() needs [Box, Execveat] {
         let state = State::new();
         let _web = state.start("web", &[]);
@@ -603,9 +616,12 @@ tests! {
         negligent.env(State::VARIABLE, state.path()).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut negligent = negligent.spawn().expect("this binary");
         let is_inside = |pid: &u32| Status::of(*pid).is_some_and(|status| status.words("NSpid").len() > 1);
-        let inside = || marked(&marker).into_iter().find(is_inside);
-        assert!(eventually(|| inside().is_some()));
-        let program = inside().expect("it stays");
+        let mut inside = None;
+        assert!(eventually(|| {
+            inside = marked(&marker).into_iter().find(is_inside);
+            inside.is_some()
+        }));
+        let program = inside.expect("it is there");
         let mut input = negligent.stdin.take().expect("a pipe");
         writeln!(input, "kill").expect("it reads");
         let is_zombie = || Status::of(program).is_some_and(|status| status.words("State")[0] == "Z");
