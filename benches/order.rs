@@ -49,7 +49,8 @@ const STARTS: [&[&str]; 3] = [
 struct Function {
     address: u64,
     size: u64,
-    name: String,
+    /// A function of musl's has several; the section is called by one of them.
+    names: Vec<String>,
 }
 
 fn main() -> Result {
@@ -60,39 +61,56 @@ fn main() -> Result {
     let file = fs::read(&program)?;
     let elf = ElfFile64::<Endianness>::parse(&*file)?;
     let functions = functions(&elf);
-    let mut executed = BTreeSet::new();
+    let mut starts = Vec::new();
     for options in STARTS {
         match traced(&program, options, &functions) {
-            Ok(found) => executed.extend(found),
+            Ok(executed) => starts.push((options, executed)),
             Err(why) if options.is_empty() || asked("--write") => return Err(why),
             Err(why) => writeln!(stdout(), "skipped: {options:?}: {why}")?,
         }
     }
-    let executed: Vec<&Function> = executed.into_iter().map(|at| &functions[at]).collect();
     if asked("--write") {
-        let names: BTreeSet<String> = executed.iter().map(|one| section(&one.name)).collect();
-        let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
-        fs::write(LIST, format!("{HEAD}{lines}"))?;
-        return Ok(writeln!(stdout(), "{LIST}: {} names", names.len())?);
+        return write(starts.iter().flat_map(|(_, executed)| executed), &functions);
     }
     let together = elf.section_by_name(".text.start").ok_or("no .text.start")?;
     let range = together.address()..together.address() + together.size();
-    let is_in = |one: &&&Function| range.contains(&one.address);
-    let size = |some: &mut dyn Iterator<Item = &&Function>| some.map(|one| one.size).sum::<u64>();
-    let all = size(&mut executed.iter());
-    let found = size(&mut executed.iter().filter(is_in));
-    let pieces: BTreeSet<u64> = executed.iter().map(|one| one.address / PIECE).collect();
-    writeln!(
-        stdout(),
-        "a start executes {} functions of {all} bytes, of which {found} lie together, among {}; in {} pieces of {PIECE}",
-        executed.len(),
-        together.size(),
-        pieces.len(),
-    )?;
-    if asked("--test") && found < all / 10 * 9 {
-        return Err("less than nine tenths: write the list anew, with --write".into());
+    for (options, executed) in starts {
+        let executed = executed.iter().map(|&at| &functions[at]);
+        let size =
+            |some: &mut dyn Iterator<Item = &Function>| some.map(|one| one.size).sum::<u64>();
+        let all = size(&mut executed.clone());
+        let is_in = |one: &&Function| range.contains(&one.address);
+        let found = size(&mut executed.clone().filter(is_in));
+        let pieces: BTreeSet<u64> = executed.clone().map(|one| one.address / PIECE).collect();
+        writeln!(
+            stdout(),
+            "a start with {options:?} executes {} functions of {all} bytes, of which {found} lie together, among {}; in {} pieces of {PIECE}",
+            executed.count(),
+            together.size(),
+            pieces.len(),
+        )?;
+        if asked("--test") && found < all / 10 * 9 {
+            return Err("less than nine tenths: write the list anew, with --write".into());
+        }
     }
     Ok(())
+}
+
+/// Writes the list: what the first start executes, what the next one executes besides, and so on. Who starts without
+/// options has all that he needs at the beginning.
+fn write<'a>(executed: impl Iterator<Item = &'a usize>, functions: &[Function]) -> Result {
+    let mut list = HEAD.to_owned();
+    let mut listed = BTreeSet::new();
+    for &at in executed {
+        for name in functions[at].names.iter().map(|name| section(name)) {
+            if listed.insert(name.clone()) {
+                list += &name;
+                list.push('\n');
+            }
+        }
+    }
+    fs::write(LIST, list)?;
+    Ok(writeln!(stdout(), "{LIST}: {} names", listed.len())?)
 }
 
 fn skip(why: &str) -> Result {
@@ -140,13 +158,19 @@ fn functions(elf: &ElfFile64<'_, Endianness>) -> Vec<Function> {
             Some(Function {
                 address: symbol.address(),
                 size: symbol.size(),
-                name: symbol.name().ok()?.to_owned(),
+                names: vec![symbol.name().ok()?.to_owned()],
             })
         })
-        .filter(|function| !function.name.contains("clonebox_child"))
+        .filter(|function| !function.names[0].contains("clonebox_child"))
         .collect();
     functions.sort_by_key(|function| function.address);
-    functions.dedup_by_key(|function| function.address);
+    functions.dedup_by(|other, first| {
+        let is_same = other.address == first.address;
+        if is_same {
+            first.names.append(&mut other.names);
+        }
+        is_same
+    });
     functions
 }
 

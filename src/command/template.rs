@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A compiled command, which can be launched any number of times.
 
-use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,8 +113,8 @@ impl Template {
         if !conflicts.is_empty() {
             return Err(Error::violations(&conflicts));
         }
-        if let Cow::Owned(confined) = spec.effective() {
-            spec = Arc::new(confined);
+        if let Some(settled) = spec.settled() {
+            spec = settled;
         }
         let facts = HostFacts::gather(&spec);
         let kind = Kind {

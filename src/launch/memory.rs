@@ -18,6 +18,11 @@ const GUARD_LEN: usize = 64 * 1024;
 /// have to map memory anew.
 const KEPT: usize = 64;
 
+/// The page that the common architectures have. Where pages are larger, the advice below is refused.
+const PAGE: usize = 4096;
+/// Bytes of the mapping.
+const LENGTH: NonZeroUsize = NonZeroUsize::new(COMMON + size_of::<Common>()).unwrap();
+
 static FREE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 
 /// What child and parent have in common.
@@ -28,12 +33,21 @@ struct Common {
     entry: MaybeUninit<Entry>,
 }
 
-/// A stack and a [`Shared`], both mapped; they go back to the kernel when this is dropped.
+/// Where it lies in the mapping: above the stack, the end of which is touched first.
+const COMMON: usize = GUARD_LEN + STACK_LEN;
+const _: () = assert!(COMMON.is_multiple_of(align_of::<Common>()));
+
+/// A guard, a stack and a [`Common`] in one mapping, which goes back to the kernel when this is dropped.
 #[derive(Debug)]
 pub(super) struct Memory {
-    stack: Mapping,
-    shared: Mapping,
+    start: NonNull<libc::c_void>,
 }
+
+// SAFETY: a mapping belongs to the process, not to a thread.
+unsafe impl Send for Memory {}
+// SAFETY: what lies in it is reached through `Shared`, whose fields are atomic, or with `&mut`; the stack is
+// used by the child alone.
+unsafe impl Sync for Memory {}
 
 impl Memory {
     /// Takes memory that an earlier launch has left, or maps some.
@@ -53,21 +67,35 @@ impl Memory {
     }
 
     fn map() -> nix::Result<Self> {
-        let private = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK;
-        let stack = Mapping::new(GUARD_LEN + STACK_LEN, private)?;
-        stack.guard(GUARD_LEN)?;
-        stack.touch_end();
-        // Shared, so that it stays common where CLONE_VM is turned into a copy (emulators).
-        let shared = Mapping::new(
-            size_of::<Common>(),
-            MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE,
-        )?;
-        Ok(Self { stack, shared })
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // Shared, so that it stays common where CLONE_VM is turned into a copy (valgrind, emulators).
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_STACK;
+        // SAFETY: a new mapping at an address of the kernel's choice changes no other memory.
+        let start = unsafe { mmap_anonymous(None, LENGTH, protection, flags) }?;
+        let memory = Self { start };
+        // SAFETY: the range begins the mapping and nothing has been put there.
+        unsafe { mprotect(start, GUARD_LEN, ProtFlags::PROT_NONE) }?;
+        // What each launch touches is made resident at once: the end of the stack, into which the child's frames fit,
+        // and what is above it. It is an advice (since Linux 5.14): each page comes when it is touched as well.
+        let touched = start.as_ptr().wrapping_byte_add(COMMON - PAGE);
+        // SAFETY: the range is the end of the mapping, and nothing has been put there.
+        unsafe {
+            libc::madvise(
+                touched,
+                LENGTH.get() - COMMON + PAGE,
+                libc::MADV_POPULATE_WRITE,
+            )
+        };
+        Ok(memory)
     }
 
     /// The stack: its lowest address above the guard, and its length.
     pub(super) fn stack(&self) -> (usize, usize) {
-        (self.stack.start.addr().get() + GUARD_LEN, STACK_LEN)
+        (self.start.addr().get() + GUARD_LEN, STACK_LEN)
+    }
+
+    fn common(&self) -> *mut Common {
+        self.start.as_ptr().wrapping_byte_add(COMMON).cast()
     }
 
     /// Writes what the child will be given.
@@ -84,59 +112,27 @@ impl Memory {
     }
 
     fn entry_place(&self) -> *mut Entry {
-        let start = self.shared.start.as_ptr();
-        start.wrapping_byte_add(offset_of!(Common, entry)).cast()
+        self.common()
+            .wrapping_byte_add(offset_of!(Common, entry))
+            .cast()
     }
 
     pub(super) fn shared(&self) -> &Shared {
         // SAFETY:
-        // - the mapping is as long as a Shared and page-aligned, and lives as long as `self`;
+        // - the place is within the mapping and aligned, and lives as long as `self`;
         // - it was zero at first, which is a valid Shared: it is made of atomic integers only.
-        unsafe { self.shared.start.cast::<Shared>().as_ref() }
+        unsafe {
+            &*self
+                .common()
+                .wrapping_byte_add(offset_of!(Common, shared))
+                .cast()
+        }
     }
 }
 
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<libc::c_void>,
-    length: NonZeroUsize,
-}
-
-// SAFETY: a mapping belongs to the process, not to a thread.
-unsafe impl Send for Mapping {}
-// SAFETY: what lies in it is reached through `Shared`, whose fields are atomic; the stack is used by
-// the child alone.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    fn new(length: usize, flags: MapFlags) -> nix::Result<Self> {
-        let length = NonZeroUsize::new(length).ok_or(nix::Error::EINVAL)?;
-        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice changes no other memory.
-        let start = unsafe { mmap_anonymous(None, length, protection, flags) }?;
-        Ok(Self { start, length })
-    }
-
-    /// Makes the first bytes untouchable.
-    fn guard(&self, length: usize) -> nix::Result<()> {
-        // SAFETY: the range begins the mapping and nothing has been put there.
-        unsafe { mprotect(self.start, length, ProtFlags::PROT_NONE) }
-    }
-
-    /// Makes the last page resident: the child's frames fit into it. MAP_POPULATE would fill the guard too.
-    fn touch_end(&self) {
-        let last = self.length.get() - 1;
-        // SAFETY: the byte is within the mapping.
-        let byte = unsafe { self.start.cast::<u8>().add(last) };
-        // SAFETY: the guard begins the mapping and is shorter, so the byte may be written, and nobody
-        // has put anything there.
-        unsafe { byte.write_volatile(0) };
-    }
-}
-
-impl Drop for Mapping {
+impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and with `self` goes the last one who knew of it. It cannot fail.
-        let _ = unsafe { munmap(self.start, self.length.get()) };
+        let _ = unsafe { munmap(self.start, LENGTH.get()) };
     }
 }

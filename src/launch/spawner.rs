@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Instant;
@@ -175,7 +174,8 @@ fn processors() -> usize {
 
 impl Spawner {
     fn start() -> nix::Result<Arc<Self>> {
-        let (ready, ours) = mpsc::sync_channel(1);
+        let started = Arc::new(OnceLock::new());
+        let ours = Arc::clone(&started);
         thread::Builder::new()
             .name("clonebox-spawn".to_owned())
             .spawn(move || {
@@ -187,13 +187,14 @@ impl Spawner {
                     waiting: Mutex::new(VecDeque::with_capacity(ROOM)),
                     some: Condvar::new(),
                 });
-                let _ = ready.send(Arc::clone(&spawner));
+                // Nobody else sets it.
+                let _ = started.set(Arc::clone(&spawner));
                 loop {
                     spawner.next().serve();
                 }
             })
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
-        ours.recv().map_err(|_| Errno::EAGAIN)
+        Ok(Arc::clone(ours.wait()))
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Ask>> {

@@ -14,7 +14,7 @@ use clonebox_child as child;
 use libc::c_long;
 
 use super::exec::Exec;
-use super::step::slot;
+use super::step::{Step, slot};
 
 /// Names of flags, as the kernel's headers spell them.
 pub(crate) type FlagNames = &'static [(&'static str, u64)];
@@ -47,7 +47,7 @@ pub(crate) enum Value {
     /// A structure that the kernel reads: its address, and how it is shown.
     Struct(Box<[u8]>, fn(&[u8]) -> String),
     /// A `struct sock_fprog`, and the program that it points to.
-    Program(Box<[u8]>, Box<[u8]>),
+    Program(Box<Program>),
     /// A word that is known at the launch.
     Slot(child::Slot),
     /// A string whose address is in this slot: this one, unless the launch has another.
@@ -60,14 +60,24 @@ pub(crate) enum Value {
     Null,
 }
 
+/// What [`Value::Program`] owns.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// A `struct sock_fprog` (linux/filter.h).
+    fprog: [u64; 2],
+    instructions: Box<[u8]>,
+}
+
 impl Value {
     /// A program of classic BPF, as seccomp(2) takes it.
     pub(crate) fn program(code: &[clonebox_seccomp::Instruction]) -> Self {
-        let program: Box<[u8]> = code.iter().flat_map(|one| one.to_bytes()).collect();
-        // struct sock_fprog (linux/filter.h): 16 bits, padding, the address.
-        let length = (code.len() as u64).to_ne_bytes();
-        let address = (program.as_ptr().expose_provenance() as u64).to_ne_bytes();
-        Self::Program([length, address].concat().into(), program)
+        let instructions: Box<[u8]> = code.iter().flat_map(|one| one.to_bytes()).collect();
+        // 16 bits, padding, the address.
+        let address = instructions.as_ptr().expose_provenance() as u64;
+        Self::Program(Box::new(Program {
+            fprog: [code.len() as u64, address],
+            instructions,
+        }))
     }
 
     fn lower(&self) -> child::Arg {
@@ -84,9 +94,8 @@ impl Value {
             Self::Flags(_, bits) => Word(*bits as usize),
             Self::Text(text) => Word(text.as_ptr().expose_provenance()),
             Self::Static(text) => Word(text.as_ptr().expose_provenance()),
-            Self::Bytes(bytes) | Self::Struct(bytes, _) | Self::Program(bytes, _) => {
-                Word(bytes.as_ptr().expose_provenance())
-            }
+            Self::Bytes(bytes) | Self::Struct(bytes, _) => Word(bytes.as_ptr().expose_provenance()),
+            Self::Program(program) => Word(program.fprog.as_ptr().expose_provenance()),
             Self::Slot(slot) | Self::Given(slot, _) | Self::GivenLength(slot, _) => Slot(*slot),
             Self::SlotAddress(slot) => SlotAddress(*slot),
             Self::Null => Word(0),
@@ -116,7 +125,10 @@ impl Value {
             // They may be a secret.
             Self::Bytes(_) => out.write_str("<buffer>"),
             Self::Struct(bytes, show) => out.write_str(&show(bytes)),
-            Self::Program(_, code) => write!(out, "{{len={}, filter=<filter>}}", code.len() / 8),
+            Self::Program(program) => {
+                let length = program.instructions.len() / 8;
+                write!(out, "{{len={length}, filter=<filter>}}")
+            }
             Self::Slot(slot) => exec.show_slot(*slot, out),
             Self::Given(_, text) => quote(text.as_bytes(), out),
             Self::GivenLength(_, length) => write!(out, "{length}"),
@@ -162,8 +174,7 @@ pub(crate) struct Call {
     /// Its name in the kernel.
     pub(crate) name: &'static str,
     number: c_long,
-    args: [Value; 6],
-    arity: usize,
+    args: Box<[Value]>,
     pub(crate) save: Option<child::Slot>,
     pub(crate) expect: child::Expect,
     pub(crate) on_error: child::OnError,
@@ -176,12 +187,10 @@ impl Call {
         number: c_long,
         args: [Value; N],
     ) -> Self {
-        let mut given = args.into_iter();
         Self {
             name,
             number,
-            args: std::array::from_fn(|_| given.next().unwrap_or(Value::Null)),
-            arity: N,
+            args: Box::new(args),
             save: None,
             expect: child::Expect::Success,
             on_error: child::OnError::Fail,
@@ -206,28 +215,23 @@ impl Call {
     /// What the child makes of it. Addresses stay valid as long as the call lives: they are of heap
     /// memory that is never moved or changed.
     pub(crate) fn lower(&self) -> child::Step {
+        let mut args = [child::Arg::Word(0); 6];
+        for (lowered, arg) in args.iter_mut().zip(&self.args) {
+            *lowered = arg.lower();
+        }
         child::Step {
             number: self.number as usize,
-            args: std::array::from_fn(|index| self.args[index].lower()),
+            args,
             save: self.save,
             expect: self.expect,
             on_error: self.on_error,
         }
     }
 
-    /// The words that a launch puts into slots unless it has others.
-    pub(crate) fn given(&self) -> impl Iterator<Item = (child::Slot, usize)> {
-        self.args.iter().filter_map(|arg| match arg {
-            Value::Given(slot, text) => Some((*slot, text.as_ptr().expose_provenance())),
-            Value::GivenLength(slot, length) => Some((*slot, *length)),
-            _ => None,
-        })
-    }
-
     /// The call as strace(1) prints it, its result left out.
     pub(crate) fn show(&self, exec: &Exec) -> String {
         let mut text = format!("{}(", self.name);
-        for (index, arg) in self.args[..self.arity].iter().enumerate() {
+        for (index, arg) in self.args.iter().enumerate() {
             if index > 0 {
                 text.push_str(", ");
             }
@@ -237,6 +241,25 @@ impl Call {
         text.push(')');
         text
     }
+}
+
+/// What the child makes of the calls of a plan, and the words that a launch puts into slots unless it has others.
+///
+/// Nothing here is an iterator: it is on the path of each start, and a step is large to move.
+pub(crate) fn lower(steps: &[Step]) -> (Vec<child::Step>, Vec<(child::Slot, usize)>) {
+    let mut code = Vec::with_capacity(steps.len());
+    let mut given = Vec::new();
+    for Step { call, .. } in steps {
+        code.push(call.lower());
+        for arg in &call.args {
+            match arg {
+                Value::Given(slot, text) => given.push((*slot, text.as_ptr().expose_provenance())),
+                Value::GivenLength(slot, length) => given.push((*slot, *length)),
+                _ => {}
+            }
+        }
+    }
+    (code, given)
 }
 
 /// Bits by name, joined with `|`; those without one in hexadecimal; `0` for none.

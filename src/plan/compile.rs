@@ -37,19 +37,18 @@
 //!     comes after it, it must allow. A box without no_new_privs gets it before 13, by CAP_SYS_ADMIN.
 //! 16. execve(2).
 
-use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::call::Call;
 use super::cgroup::Cgroups;
 use super::draft::{Draft, Kind};
 use super::exec::{self, Exec};
 use super::facts::HostFacts;
 use super::step::{ForUserns, Plan, Step, Steps, Terminal};
 use super::{
-    caps, cgroup, death, dev, fd, fresh, idmap, join, keyring, landlock, mount, namespaces, nested,
-    net, no_new_privs, priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template, time, tty,
-    user, userns, uts, workdir,
+    call, caps, cgroup, death, dev, fd, fresh, idmap, join, keyring, landlock, mount, namespaces,
+    nested, net, no_new_privs, priority, proc, rlimit, rootfs, seccomp, signal, sysfs, template,
+    time, tty, user, userns, uts, workdir,
 };
 use crate::spec::{CapabilitySet, Network, Spec, Violation};
 
@@ -68,8 +67,9 @@ pub struct TemplatePlans {
 ///
 /// Everything that is wrong with the description.
 pub fn compile(spec: &Spec, facts: &HostFacts) -> Result<Plan, Vec<Violation>> {
-    let spec = settled(spec)?;
-    Ok(*compile_kind(&spec, facts, Kind::default())?.each)
+    let settled = settled(spec)?;
+    let spec = settled.as_deref().unwrap_or(spec);
+    Ok(*compile_kind(spec, facts, Kind::default())?.each)
 }
 
 /// The same for a template: mounts that its launches may have in common are made once.
@@ -82,15 +82,15 @@ pub fn compile_template(spec: &Spec, facts: &HostFacts) -> Result<TemplatePlans,
         mounts_once: true,
         stands: false,
     };
-    let spec = settled(spec)?;
-    compile_kind(&spec, facts, kind)
+    let settled = settled(spec)?;
+    compile_kind(settled.as_deref().unwrap_or(spec), facts, kind)
 }
 
-/// The description with what the box that it joins settles.
-fn settled(spec: &Spec) -> Result<Cow<'_, Spec>, Vec<Violation>> {
+/// The description with what the box that it joins settles, if it joins one.
+fn settled(spec: &Spec) -> Result<Option<Arc<Spec>>, Vec<Violation>> {
     let conflicts = spec.conflicts();
     if conflicts.is_empty() {
-        Ok(spec.effective())
+        Ok(spec.settled())
     } else {
         Err(conflicts)
     }
@@ -111,10 +111,11 @@ pub(crate) fn compile_kind(
     let (once, steps, makes) = steps(&draft, &exec);
     // A plan is large, and stays where it is made.
     let once = once.map(|steps| {
+        let (code, _) = call::lower(&steps);
         Box::new(Plan {
             name: draft.name.clone(),
             clone: namespaces::clone_for_mounts(facts, draft.rootfs_origin()),
-            code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
+            code,
             given: Vec::new(),
             steps,
             makes: Vec::new(),
@@ -144,10 +145,11 @@ pub(crate) fn compile_kind(
         })
     });
     let clocks = time::of_user_who_joins(&draft).is_some();
+    let (code, given) = call::lower(&steps);
     let each = Box::new(Plan {
         clone: namespaces::clone_call(&draft),
-        code: steps.iter().map(|step| Call::lower(&step.call)).collect(),
-        given: steps.iter().flat_map(|step| step.call.given()).collect(),
+        code,
+        given,
         steps,
         makes,
         exec,

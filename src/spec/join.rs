@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A box that runs, for a program that comes into it: which one it is, and what confines it.
 
-use std::borrow::Cow;
 use std::ffi::CStr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{
     Access, CapabilitySet, Landlock, Namespace, Namespaces, Network, Origin, ParentDeath, Rlimit,
@@ -147,13 +147,10 @@ impl Spec {
         join.map_or_else(Vec::new, |join| join.value.conflicts(self, &join.origin))
     }
 
-    /// The description as it is compiled: where it joins a box, with what that settles.
-    pub(crate) fn effective(&self) -> Cow<'_, Self> {
-        match &self.join {
-            None => Cow::Borrowed(self),
-            Some(join) if join.value.settled => Cow::Borrowed(self),
-            Some(join) => Cow::Owned(join.value.confine(self, &join.origin)),
-        }
+    /// The description as it is compiled, if that is another one: where it joins a box, with what that settles.
+    pub(crate) fn settled(&self) -> Option<Arc<Self>> {
+        let join = self.join.as_ref().filter(|join| !join.value.settled)?;
+        Some(Arc::new(join.value.confine(self, &join.origin)))
     }
 }
 

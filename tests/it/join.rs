@@ -611,7 +611,7 @@ tests! {
         let marker = marker("zombie");
         state.clonebox().args(["-d", "--name", "web"]).probe(["stay"]).run().succeeds();
         let mut negligent = Command::new(probe::path());
-        negligent.args(["__probe", "negligent"]).arg(crate::support::binary());
+        negligent.args(["__probe", "negligent"]).arg(binary());
         negligent.args(["exec", "web", "--", &probe::path(), "__probe", "stay", &marker]);
         negligent.env(State::VARIABLE, state.path()).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut negligent = negligent.spawn().expect("this binary");

@@ -278,10 +278,10 @@ pub(crate) enum Takes {
 }
 
 /// An option, to be recognised.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     /// With its two dashes.
-    pub(crate) long: String,
+    pub(crate) long: &'static str,
     /// The letter after one dash.
     pub(crate) short: Option<char>,
     /// What it takes.
@@ -293,8 +293,8 @@ pub(crate) struct Known {
 /// Every option that a command has.
 pub(crate) fn known<A: ArgsInfo>() -> Vec<Known> {
     let info = A::get_args_info();
-    let option = |flag: &argh::FlagInfo<'_>| Known {
-        long: flag.long.to_owned(),
+    let option = |flag: &argh::FlagInfo<'static>| Known {
+        long: flag.long,
         short: flag.short,
         repeats: matches!(flag.optionality, Optionality::Repeating),
         takes: match (&flag.kind, flag.long) {
@@ -305,12 +305,11 @@ pub(crate) fn known<A: ArgsInfo>() -> Vec<Known> {
             (FlagInfoKind::Option { .. }, _) => Takes::Value,
         },
     };
+    let mut known = Vec::with_capacity(info.flags.len());
     // argh has its own word on --help; the front end answers it before.
-    info.flags
-        .iter()
-        .filter(|flag| flag.long != "--help")
-        .map(option)
-        .collect()
+    let flags = info.flags.iter().filter(|flag| flag.long != "--help");
+    known.extend(flags.map(option));
+    known
 }
 
 impl Args {

@@ -26,7 +26,7 @@ pub(crate) enum Said {
     /// It is given.
     On { word: Word, repeats: bool },
     /// What was said of it before does not count.
-    Off { option: String },
+    Off { option: &'static str },
 }
 
 /// Bytes of a file that are read. Our own limit.
@@ -150,7 +150,7 @@ impl Reader<'_> {
         let span = value.span();
         let text = match (option.takes, value.get_ref()) {
             (_, DeValue::Boolean(false)) => {
-                let option = option.long.clone();
+                let option = option.long;
                 self.said.push(Said::Off { option });
                 return Ok(());
             }
@@ -172,7 +172,7 @@ impl Reader<'_> {
             _ => return Err(self.expected(option, span, "one text or number, or false")),
         };
         let word = Word {
-            option: option.long.clone(),
+            option: option.long,
             value: text.map(str::to_owned),
             place: Some(Place {
                 file: Rc::clone(&self.file),
@@ -196,7 +196,7 @@ impl Reader<'_> {
     /// A key with one value, as it is written.
     fn shown(&self, option: &Known, span: Range<usize>) -> String {
         let written = self.text.get(span).unwrap_or_default();
-        format!("{} = {}", key_of(&option.long), printable(written))
+        format!("{} = {}", key_of(option.long), printable(written))
     }
 
     fn expected(&self, option: &Known, span: Range<usize>, what: &str) -> UsageError {
@@ -225,7 +225,7 @@ fn key_of(option: &str) -> &str {
 
 /// Words as a text that [`read`] reads.
 pub(crate) fn write(words: &[Word]) -> String {
-    let (mounts, others): (Vec<_>, Vec<_>) = words.iter().partition(|word| is_mount(&word.option));
+    let (mounts, others): (Vec<_>, Vec<_>) = words.iter().partition(|word| is_mount(word.option));
     let mut text = grouped(&others);
     let sorted = groups(&mounts).concat();
     if sorted == mounts {
@@ -233,7 +233,7 @@ pub(crate) fn write(words: &[Word]) -> String {
     } else {
         let mounts = mounts
             .iter()
-            .map(|word| format!("    {{ {} = {} }},\n", key_of(&word.option), value(word)));
+            .map(|word| format!("    {{ {} = {} }},\n", key_of(word.option), value(word)));
         // Writing to a String does not fail.
         let _ = write!(text, "{MOUNTS} = [\n{}]\n", mounts.collect::<String>());
     }
@@ -256,7 +256,7 @@ fn groups<'a>(words: &[&'a Word]) -> Vec<Vec<&'a Word>> {
 fn grouped(words: &[&Word]) -> String {
     let mut text = String::new();
     for group in groups(words) {
-        let key = key_of(&group[0].option);
+        let key = key_of(group[0].option);
         let values: Vec<String> = group.iter().map(|word| value(word)).collect();
         // Writing to a String does not fail.
         let _ = match values.as_slice() {

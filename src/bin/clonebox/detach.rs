@@ -94,6 +94,8 @@ pub(crate) fn template(
 }
 
 /// Starts a detached box, and prints its name when its program runs.
+// Its frame would be a page of the stack of every start.
+#[inline(never)]
 pub(crate) fn run(options: Options, how: Detach) -> Result<u8, Failure> {
     match how {
         Detach::Bare => bare(options),

@@ -56,12 +56,12 @@ fn option(known: &[Known], choices: &mut Choices<'_>) -> (OsString, Option<OsStr
     let option = &known[choices.below(known.len())];
     let name = match option.short {
         Some(short) if choices.yes() => format!("-{short}"),
-        _ => option.long.clone(),
+        _ => option.long.to_owned(),
     };
     if choices.rarely(16) {
         return (choices.os_text(&["-", "--", &name, "="]), None);
     }
-    let value = if OPENED.contains(&option.long.as_str()) {
+    let value = if OPENED.contains(&option.long) {
         "/dev/null/none".into()
     } else {
         choices.os_text(&VALUES)
@@ -112,12 +112,12 @@ fn is_written_and_read_again(words: &[Word], known: &[Known]) {
     let again: Vec<Word> = again.collect();
     assert_eq!(config::write(&again), text);
     let sorted = |words: &[Word]| {
-        let pair = |word: &Word| (word.option.clone(), word.value.clone());
+        let pair = |word: &Word| (word.option, word.value.clone());
         let (mounts, mut others): (Vec<_>, Vec<_>) = words
             .iter()
             .map(pair)
             .partition(|(option, _)| is_mount(option));
-        others.sort_by(|(one, _), (other, _)| one.cmp(other));
+        others.sort_by_key(|(one, _)| *one);
         (mounts, others)
     };
     assert_eq!(sorted(&again), sorted(words), "{text}");

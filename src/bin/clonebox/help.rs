@@ -86,11 +86,7 @@ mod tests {
             .split(|c: char| c.is_whitespace() || "=[],():".contains(c))
             .collect();
         for option in known::<Args>() {
-            assert!(
-                words.contains(&option.long.as_str()),
-                "{} is missing",
-                option.long
-            );
+            assert!(words.contains(&option.long), "{} is missing", option.long);
             if let Some(short) = option.short {
                 assert!(
                     words.contains(&format!("-{short}").as_str()),

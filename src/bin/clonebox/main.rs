@@ -45,6 +45,7 @@ mod usage;
 mod words;
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -239,7 +240,8 @@ fn start(
     quiet: bool,
 ) -> Result<Ended, Failure> {
     let named = spec.name.is_some();
-    let template = for_one_launch(spec, pinned)?;
+    // Its memory goes with the process.
+    let template = ManuallyDrop::new(for_one_launch(spec, pinned)?);
     if !quiet {
         render::missed(template.plan().missed());
     }

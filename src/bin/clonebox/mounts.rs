@@ -18,7 +18,7 @@ const MOST: u64 = (16 << 20) + 1;
 /// Reads the mounts among the words.
 pub(crate) fn in_order(words: &[Word]) -> Result<Vec<Setting<Mount>>, UsageError> {
     let mounts = words.iter().filter_map(|word| {
-        let read = reader(&word.option)?;
+        let read = reader(word.option)?;
         Some(setting(word.origin(), word.value.as_deref()?, &read))
     });
     mounts.collect()
@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn mounts_keep_the_order_of_the_words() {
-        let word = |option: &str, value: Option<&str>| Word {
-            option: option.to_owned(),
+        let word = |option: &'static str, value: Option<&str>| Word {
+            option,
             value: value.map(str::to_owned),
             place: None,
         };

@@ -38,7 +38,7 @@ pub(crate) fn unknown(command: &str, word: &str, known: &[Known]) -> String {
         return format!("there is no option {shown}: {reason}");
     }
     let fixed = ["--help", "--version"];
-    let longs = known.iter().map(|option| option.long.as_str());
+    let longs = known.iter().map(|option| option.long);
     let longs: Vec<&str> = longs.chain(fixed).collect();
     match nearest(name, &longs) {
         Some(nearest) => format!("there is no option {shown}; did you mean {nearest}?"),
@@ -48,7 +48,7 @@ pub(crate) fn unknown(command: &str, word: &str, known: &[Known]) -> String {
 
 /// The message for a key of a file that should be an option.
 pub(crate) fn unknown_key(shown: &str, option: &str, known: &[Known]) -> String {
-    let longs: Vec<&str> = known.iter().map(|option| option.long.as_str()).collect();
+    let longs: Vec<&str> = known.iter().map(|option| option.long).collect();
     match nearest(option, &longs) {
         Some(nearest) => format!(
             "there is no word {shown}; did you mean {}?",

@@ -40,7 +40,7 @@ pub(crate) fn options(name: &str, words: Vec<OsString>) -> Result<Options, Failu
 pub(crate) fn kept(options: &[Word]) -> Vec<String> {
     let words = options.iter().map(|word| match &word.value {
         Some(value) => format!("{}={value}", word.option),
-        None => word.option.clone(),
+        None => word.option.to_owned(),
     });
     words.collect()
 }

@@ -14,7 +14,7 @@ use crate::usage::UsageError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
     /// With its two dashes.
-    pub(crate) option: String,
+    pub(crate) option: &'static str,
     pub(crate) value: Option<String>,
     /// Where it stands, if that is no command line.
     pub(crate) place: Option<Place>,
@@ -34,7 +34,7 @@ pub(crate) struct Place {
 impl Word {
     /// As argh takes it: a long option, and its value if it takes one.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &str> {
-        [Some(self.option.as_str()), self.value.as_deref()]
+        [Some(self.option), self.value.as_deref()]
             .into_iter()
             .flatten()
     }
@@ -43,7 +43,7 @@ impl Word {
     pub(crate) fn origin(&self) -> Origin {
         match &self.place {
             Some(Place { file, line, text }) => Origin::text(format!("{file}:{line}: {text}")),
-            None => typed(&self.option, self.value.as_deref()),
+            None => typed(self.option, self.value.as_deref()),
         }
     }
 }

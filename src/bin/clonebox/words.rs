@@ -4,6 +4,7 @@
 //! argh takes no `--option=value`, no optional value and no bytes that are not UTF-8. The command's
 //! words are bytes: so they are split off first.
 
+use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::iter::Peekable;
 use std::rc::Rc;
@@ -38,9 +39,8 @@ const ALTERNATIVES: [&[&str]; 2] = [
 
 /// Splits the words at the command, which begins after `--` or with the first word that is no option.
 pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
-    let known = known::<Args>();
     let mut words = words.peekable();
-    let mut options = Options::new("clonebox", &known);
+    let mut options = Options::new("clonebox", known::<Args>);
     while let Some(word) = words.next_if(is_option) {
         if word == "--" {
             break;
@@ -68,15 +68,16 @@ pub(crate) fn no_command() -> UsageError {
 pub(crate) struct Options<'a> {
     /// What they are options of, as it is typed.
     command: &'a str,
-    known: &'a [Known],
+    /// A start without an option does not have them made.
+    known: LazyCell<Vec<Known>>,
     found: Vec<Word>,
 }
 
 impl<'a> Options<'a> {
-    pub(crate) fn new(command: &'a str, known: &'a [Known]) -> Self {
+    pub(crate) fn new(command: &'a str, known: fn() -> Vec<Known>) -> Self {
         Self {
             command,
-            known,
+            known: LazyCell::new(known),
             found: Vec::new(),
         }
     }
@@ -88,14 +89,14 @@ impl<'a> Options<'a> {
         words: &mut Peekable<impl Iterator<Item = OsString>>,
     ) -> Result<(), UsageError> {
         let word = utf8(word)?;
-        let (option, name, value) = find(self.known, &word)
-            .ok_or_else(|| UsageError::new(suggest::unknown(self.command, &word, self.known)))?;
+        let (option, name, value) = find(&self.known, &word)
+            .ok_or_else(|| UsageError::new(suggest::unknown(self.command, &word, &self.known)))?;
         let value = match (option.takes, value.as_deref()) {
             (Takes::Nothing, None) => None,
             // As in docker. What a profile turns on can be turned off.
             (Takes::Nothing, Some("true")) => None,
             (Takes::Nothing, Some("false")) => {
-                self.take_back(&option.long);
+                self.take_back(option.long);
                 return Ok(());
             }
             (Takes::Nothing, Some(_)) => {
@@ -112,7 +113,7 @@ impl<'a> Options<'a> {
         };
         self.push(
             Word {
-                option: option.long.clone(),
+                option: option.long,
                 value,
                 place: None,
             },
@@ -124,7 +125,7 @@ impl<'a> Options<'a> {
     /// As in docker, the last word counts unless all do: a script may append to a command line.
     fn push(&mut self, word: Word, repeats: bool) {
         if !repeats {
-            self.take_back(&word.option);
+            self.take_back(word.option);
         }
         let file = |word: &Word| word.place.as_ref().map(|place| Rc::clone(&place.file));
         // Who types another word for what a file has said means to change it.
@@ -144,14 +145,14 @@ impl<'a> Options<'a> {
 
     /// Puts what a profile or a file says in the place of its word, which is the last.
     fn replace_files(&mut self) -> Result<(), UsageError> {
-        let is_file = |word: &mut Word| matches!(&*word.option, "--profile" | "--config");
+        let is_file = |word: &mut Word| matches!(word.option, "--profile" | "--config");
         let Some(word) = self.found.pop_if(is_file) else {
             return Ok(());
         };
-        for said in config::words(&word, self.known)? {
+        for said in config::words(&word, &self.known)? {
             match said {
                 Said::On { word, repeats } => self.push(word, repeats),
-                Said::Off { option } => self.take_back(&option),
+                Said::Off { option } => self.take_back(option),
             }
         }
         Ok(())
@@ -169,20 +170,20 @@ pub(crate) fn is_option(word: &OsString) -> bool {
 
 /// The option that a word is, the name that it was given, and the value if that is in the word:
 /// `--workdir=/tmp`, `-w=/tmp`, `-w/tmp`.
-fn find<'a, 'b>(known: &'a [Known], word: &'b str) -> Option<(&'a Known, &'b str, Option<String>)> {
+fn find<'a>(known: &[Known], word: &'a str) -> Option<(Known, &'a str, Option<String>)> {
     let (name, value) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (word, None),
     };
     if let Some(option) = known.iter().find(|option| option.long == name) {
-        return Some((option, name, value.map(str::to_owned)));
+        return Some((*option, name, value.map(str::to_owned)));
     }
     let letter = word.strip_prefix('-')?.chars().next()?;
     let option = known.iter().find(|option| option.short == Some(letter))?;
     let (name, rest) = word.split_at(2);
     let value = rest.strip_prefix('=').unwrap_or(rest);
     let value = (!rest.is_empty()).then(|| value.to_owned());
-    Some((option, name, value))
+    Some((*option, name, value))
 }
 
 pub(crate) fn utf8(word: OsString) -> Result<String, UsageError> {

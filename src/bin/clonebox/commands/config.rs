@@ -36,7 +36,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
 fn check(mut options: Vec<Word>, command: Vec<OsString>) -> Result<(), UsageError> {
     options.retain(|word| word.option != "--explain");
     options.push(Word {
-        option: "--explain".to_owned(),
+        option: "--explain",
         value: Some("text".to_owned()),
         place: None,
     });

@@ -57,18 +57,22 @@ const OPTIONS: [&str; 17] = [
     "--quiet",
 ];
 
-/// What the words ask for; nothing if that is help.
-fn read(words: Vec<OsString>) -> Result<Option<(String, Options)>, UsageError> {
+fn options_known() -> Vec<Known> {
     let mut known = known::<Args>();
-    known.retain(|option| OPTIONS.contains(&option.long.as_str()));
+    known.retain(|option| OPTIONS.contains(&option.long));
     // Docker's.
     known.push(Known {
-        long: "--tty".to_owned(),
+        long: "--tty",
         short: Some('t'),
         takes: Takes::Optionally("new"),
         repeats: false,
     });
-    let mut options = words::Options::new("clonebox exec", &known);
+    known
+}
+
+/// What the words ask for; nothing if that is help.
+fn read(words: Vec<OsString>) -> Result<Option<(String, Options)>, UsageError> {
+    let mut options = words::Options::new("clonebox exec", options_known);
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next_if(|word| is_option(word) && word != "--") {
         if word == "--help" || word == "-h" {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::boxes::{each, some};
 use super::words::{self, Asked};
-use crate::args::{Args, known};
+use crate::args::{Args, Known, known};
 use crate::limits::limits;
 use crate::typed::Typed;
 use crate::usage::UsageError;
@@ -38,10 +38,14 @@ const LIMITS: [&str; 11] = [
     "--cgroup-conf",
 ];
 
-pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
+fn limits_known() -> Vec<Known> {
     let mut known = known::<Args>();
-    known.retain(|option| LIMITS.contains(&option.long.as_str()));
-    let (options, names) = match words::split("update", words, &known)? {
+    known.retain(|option| LIMITS.contains(&option.long));
+    known
+}
+
+pub(super) fn run(words: Vec<OsString>) -> Result<u8, Failure> {
+    let (options, names) = match words::split("update", words, limits_known)? {
         Asked::Help => return Ok(render::page(HELP)),
         Asked::This(options, names) => (options, names),
     };

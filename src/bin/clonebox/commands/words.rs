@@ -24,7 +24,7 @@ pub(super) fn read<A: ArgsInfo + FromArgs>(
     name: &str,
     words: Vec<OsString>,
 ) -> Result<Asked<A>, UsageError> {
-    let (options, operands) = match split(name, words, &known::<A>())? {
+    let (options, operands) = match split(name, words, known::<A>)? {
         Asked::Help => return Ok(Asked::Help),
         Asked::This(options, operands) => (options, operands),
     };
@@ -39,7 +39,7 @@ pub(super) fn read<A: ArgsInfo + FromArgs>(
 pub(super) fn split(
     name: &str,
     words: Vec<OsString>,
-    known: &[Known],
+    known: fn() -> Vec<Known>,
 ) -> Result<Asked<Vec<Word>>, UsageError> {
     let command = format!("clonebox {name}");
     let mut options = Options::new(&command, known);

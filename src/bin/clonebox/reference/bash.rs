@@ -70,7 +70,7 @@ fn all(options: &[Entry]) -> String {
         .flat_map(|entry| {
             [
                 entry.short.map(|short| format!("-{short}")),
-                Some(entry.long.clone()),
+                Some(entry.long.to_owned()),
             ]
         })
         .flatten()
@@ -82,7 +82,7 @@ fn all(options: &[Entry]) -> String {
 fn pattern(entry: &Entry) -> String {
     match entry.short {
         Some(short) => format!("-{short}|{}", entry.long),
-        None => entry.long.clone(),
+        None => entry.long.to_owned(),
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn script() -> String {
     let values = values.flat_map(|entry| {
         [
             entry.short.map(|short| format!("-{short}")),
-            Some(entry.long.clone()),
+            Some(entry.long.to_owned()),
         ]
     });
     let values: Vec<String> = values.flatten().collect();
@@ -79,7 +79,7 @@ fn line(entry: &Entry) -> String {
     let words: Vec<&str> = short
         .iter()
         .map(String::as_str)
-        .chain([entry.long.as_str()])
+        .chain([entry.long])
         .collect();
     format!(
         "complete -c clonebox -n __clonebox_in_options{}{value} -d {}\n",

@@ -192,7 +192,7 @@ impl Page {
             Takes::Optionally(_) => format!("[=\\fI{value}\\fR]"),
         };
         self.raw(".TP");
-        let long = escaped(&entry.long);
+        let long = escaped(entry.long);
         self.raw(&format!(
             "{}\\fB{long}\\fR{value}",
             short.unwrap_or_default()

@@ -20,7 +20,7 @@ use crate::help;
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// With its two dashes.
-    pub(crate) long: String,
+    pub(crate) long: &'static str,
     /// The letter after one dash.
     pub(crate) short: Option<char>,
     pub(crate) takes: Takes,
@@ -78,7 +78,7 @@ pub(crate) fn options() -> Vec<Entry> {
     let entry = |known: Known| {
         let flag = info.flags.iter().find(|flag| flag.long == known.long);
         let label = flag.map_or("", |flag| flag.description);
-        let text = texts::find(&known.long);
+        let text = texts::find(known.long);
         Entry {
             value: match (&known.takes, text) {
                 (_, Some(text)) => text.value.to_owned(),
@@ -98,7 +98,7 @@ pub(crate) fn options() -> Vec<Entry> {
         ("--version", 'V', "prints the version"),
     ];
     let fixed = fixed.map(|(long, short, label)| Entry {
-        long: long.to_owned(),
+        long,
         short: Some(short),
         takes: Takes::Nothing,
         repeats: false,
@@ -197,7 +197,7 @@ mod tests {
     fn every_option_has_a_text_and_every_text_an_option() {
         let options = known::<Args>();
         for option in &options {
-            let text = texts::find(&option.long);
+            let text = texts::find(option.long);
             let text = text.unwrap_or_else(|| panic!("{} is missing in texts.rs", option.long));
             assert_eq!(
                 text.value.is_empty(),

@@ -64,7 +64,7 @@ fn specs(entry: &Entry) -> String {
         let repeats = if entry.repeats { "*" } else { "" };
         quoted(&format!("{repeats}{word}{attached}[{label}]{value}"))
     };
-    let long = spec(&entry.long, "=");
+    let long = spec(entry.long, "=");
     match entry.short {
         Some(short) => format!("{} {long}", spec(&format!("-{short}"), "+")),
         None => long,
