@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The memory of one launch: the child's stack, and what it shares with the parent.
 
-use std::mem::{MaybeUninit, offset_of};
+use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
@@ -18,11 +18,6 @@ const GUARD_LEN: usize = 64 * 1024;
 /// have to map memory anew.
 const KEPT: usize = 64;
 
-/// The page that the common architectures have. Where pages are larger, the advice below is refused.
-const PAGE: usize = 4096;
-/// Bytes of the mapping.
-const LENGTH: NonZeroUsize = NonZeroUsize::new(COMMON + size_of::<Common>()).unwrap();
-
 static FREE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 
 /// What child and parent have in common.
@@ -36,6 +31,10 @@ struct Common {
 /// Where it lies in the mapping: above the stack, the end of which is touched first.
 const COMMON: usize = GUARD_LEN + STACK_LEN;
 const _: () = assert!(COMMON.is_multiple_of(align_of::<Common>()));
+/// Bytes of the mapping.
+const LENGTH: NonZeroUsize = NonZeroUsize::new(COMMON + size_of::<Common>()).unwrap();
+/// A page on most machines. Where pages are larger, the advice in `map` is refused.
+const PAGE: usize = 4096;
 
 /// A guard, a stack and a [`Common`] in one mapping, which goes back to the kernel when this is dropped.
 #[derive(Debug)]
@@ -112,21 +111,15 @@ impl Memory {
     }
 
     fn entry_place(&self) -> *mut Entry {
-        self.common()
-            .wrapping_byte_add(offset_of!(Common, entry))
-            .cast()
+        // SAFETY: the place is within the mapping and aligned; nothing is read.
+        unsafe { (&raw mut (*self.common()).entry).cast() }
     }
 
     pub(super) fn shared(&self) -> &Shared {
         // SAFETY:
         // - the place is within the mapping and aligned, and lives as long as `self`;
         // - it was zero at first, which is a valid Shared: it is made of atomic integers only.
-        unsafe {
-            &*self
-                .common()
-                .wrapping_byte_add(offset_of!(Common, shared))
-                .cast()
-        }
+        unsafe { &(*self.common()).shared }
     }
 }
 

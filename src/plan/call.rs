@@ -14,7 +14,8 @@ use clonebox_child as child;
 use libc::c_long;
 
 use super::exec::Exec;
-use super::step::{Step, slot};
+use super::slot;
+use super::step::Step;
 
 /// Names of flags, as the kernel's headers spell them.
 pub(crate) type FlagNames = &'static [(&'static str, u64)];
@@ -244,8 +245,6 @@ impl Call {
 }
 
 /// What the child makes of the calls of a plan, and the words that a launch puts into slots unless it has others.
-///
-/// Nothing here is an iterator: it is on the path of each start, and a step is large to move.
 pub(crate) fn lower(steps: &[Step]) -> (Vec<child::Step>, Vec<(child::Slot, usize)>) {
     let mut code = Vec::with_capacity(steps.len());
     let mut given = Vec::new();

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use super::call::{Call, Value, quoted_bare, shown};
 use super::draft::Draft;
 use super::facts::{CgroupFacts, Hierarchy, HostFacts};
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::{Limits, Namespace, Origin, Rate, Setting, Spec, Swap, Violation, controller_of};
 
 /// `CLONE_INTO_CGROUP` in `linux/sched.h` (since Linux 5.7); the libc crate's is cut off.

@@ -5,7 +5,8 @@ use clonebox_child::Expect;
 
 use super::call::{Call, Value};
 use super::draft::Draft;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::ParentDeath;
 
 /// SIGKILL when the parent's thread dies. SIGKILL, because PID 1 of a namespace ignores every other

@@ -7,7 +7,8 @@ use super::call::{Call, Value};
 use super::draft::Draft;
 use super::exec::c_string;
 use super::path::{self, Links, close, enter, make_directory};
-use super::step::{Stage, Steps, slot};
+use super::slot;
+use super::step::{Stage, Steps};
 use super::{tree, tty};
 use crate::spec::{Dev, Namespace, Origin, host_of};
 

@@ -10,7 +10,8 @@ use clonebox_child::{OnError, Slot};
 use super::call::{Call, Value, quote, quoted_bare};
 use super::draft::Draft;
 use super::env;
-use super::step::{Role, Steps, slot};
+use super::slot;
+use super::step::{Role, Steps};
 use super::tty;
 
 /// Where the shell looks when there is no PATH (and what sudo and Debian's login set for root).

@@ -11,7 +11,8 @@ use clonebox_child::Slot;
 use super::call::{Call, FlagNames, Value};
 use super::draft::{Draft, Kind};
 use super::facts::HostFacts;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::{Origin, ParentDeath, Redirect, Spec};
 
 const CLOSE_RANGE_FLAGS: FlagNames = &[("CLOSE_RANGE_CLOEXEC", libc::CLOSE_RANGE_CLOEXEC as u64)];

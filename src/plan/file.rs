@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use super::call::{Call, Value};
 use super::exec::c_string;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::Origin;
 
 /// Opens `path`, writes `text` in one call, and closes it. `action` says what for.

@@ -15,7 +15,8 @@ use super::call::{Call, FlagNames, Value, shown};
 use super::draft::Draft;
 use super::facts::HostFacts;
 use super::path::{self, LOOK_UP, close};
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use super::{idmap, mount, template, tree};
 use crate::spec::{
     Attributes, Dev, Mount, MountKind, Origin, Propagation, Rootfs, Setting, Spec, Writes,

@@ -14,7 +14,7 @@ use clonebox_child::{SLOTS, Slot};
 use super::call::shown;
 use super::draft::Draft;
 use super::mount;
-use super::step::slot;
+use super::slot;
 use super::userns::Userns;
 use crate::spec::{
     MountKind, Origin, Propagation, Rootfs, Setting, Violation, Writes, container_of,

@@ -10,7 +10,8 @@
 use super::call::{Call, FlagNames, Value};
 use super::draft::Draft;
 use super::facts::{HostFacts, JoinFacts};
-use super::step::{Devpts, Role, Steps, Terminal, slot};
+use super::slot;
+use super::step::{Devpts, Role, Steps, Terminal};
 use super::time;
 use super::userns::{Maps, Userns, Writer};
 use crate::spec::{Join, Setting, Spec, User, Violation, container_of, host_of};

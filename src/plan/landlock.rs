@@ -22,7 +22,8 @@ use super::call::{Call, FlagNames, Value, quoted_bare, show_flags};
 use super::draft::Draft;
 use super::fd;
 use super::path::{LOOK_UP, close, open_host, open_without_links};
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::{Access, Dev, Origin, PathRule, Setting};
 
 /// Devices that keep nothing and tell nothing, and that programs expect to be there.

@@ -9,6 +9,7 @@ mod compile;
 mod draft;
 mod explain;
 mod facts;
+pub(crate) mod slot;
 mod step;
 
 mod access;
@@ -73,5 +74,5 @@ pub(crate) use landlock::DEVICES;
 pub(crate) use net::Pasta;
 pub(crate) use seccomp::Filter;
 pub(crate) use signal::name as signal_name;
-pub(crate) use step::{Devpts, ForUserns, Role, Step, Terminal, slot};
+pub(crate) use step::{Devpts, ForUserns, Role, Step, Terminal};
 pub(crate) use userns::{Maps, Writer, lines as map_lines};

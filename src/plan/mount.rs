@@ -14,7 +14,8 @@ use super::exec::c_string;
 use super::facts::{MountFacts, SourceKind};
 use super::idmap;
 use super::path::{self, LOOK_UP, Links, close, components, enter, make_directory, make_file};
-use super::step::{Stage, Steps, slot};
+use super::slot;
+use super::step::{Stage, Steps};
 use super::tree;
 use crate::spec::{Attributes, Mount, MountKind, Origin, Propagation, Setting};
 

@@ -12,7 +12,8 @@ use clonebox_child::OnError;
 use super::call::{Call, Value};
 use super::death;
 use super::draft::Draft;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::{Network, Origin, Port, Protocol, Violation};
 
 const SOCKET_TYPE: &[(&str, u64)] = &[

@@ -17,7 +17,8 @@ use clonebox_child::{OnError, Slot};
 use super::call::{Call, FlagNames, Value, quoted_bare, show_flags, show_open};
 use super::draft::Draft;
 use super::exec::c_string;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::Origin;
 
 /// What is opened is looked up, and neither read nor waited for.

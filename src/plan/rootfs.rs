@@ -13,7 +13,8 @@ use clonebox_child::{OnError, Slot};
 use super::call::{Call, Value, shown};
 use super::draft::Draft;
 use super::path::{self, LOOK_UP, close, enter, make_directory, openat};
-use super::step::{Stage, Steps, slot};
+use super::slot;
+use super::step::{Stage, Steps};
 use super::{template, tree};
 use crate::spec::{Attributes, Origin, Rootfs, Setting, Writes};
 

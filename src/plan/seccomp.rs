@@ -12,7 +12,8 @@ use clonebox_seccomp::{
 use super::call::{Call, FlagNames, Value};
 use super::caps;
 use super::draft::Draft;
-use super::step::{Role, Steps, slot};
+use super::slot;
+use super::step::{Role, Steps};
 use super::trace;
 use crate::spec::{Origin, ProfileRule, SeccompFilter, SeccompProfile, Violation, When};
 

@@ -7,7 +7,8 @@ use super::cgroupfs;
 use super::draft::Draft;
 use super::mask;
 use super::path::{self, Links, close, enter};
-use super::step::{Stage, Steps, slot};
+use super::slot;
+use super::step::{Stage, Steps};
 use super::tree;
 use crate::spec::{Attributes, Namespace, Origin};
 

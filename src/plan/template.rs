@@ -17,7 +17,8 @@ use super::draft::Draft;
 use super::facts::HostFacts;
 use super::fresh::NEWNS;
 use super::path::{self, LOOK_UP, close, cwd, enter};
-use super::step::{Stage, Steps, slot};
+use super::slot;
+use super::step::{Stage, Steps};
 use super::{death, tree};
 use crate::spec::{Dev, Mount, MountKind, Origin, Spec, Writes};
 

@@ -11,7 +11,8 @@ use clonebox_seccomp::{ALLOW, Instruction, LOG, USER_NOTIF};
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::seccomp::Filter;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::{Origin, Spec, Violation};
 
 const RET: u16 = (libc::BPF_RET | libc::BPF_K) as u16;

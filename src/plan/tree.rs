@@ -11,7 +11,8 @@ use clonebox_child::Slot;
 use super::call::{Call, FlagNames, Value, show_flags};
 use super::exec::c_string;
 use super::path;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::{Attributes, Origin, Propagation};
 
 pub(super) const MOUNT_FLAGS: FlagNames = &[

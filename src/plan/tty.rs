@@ -6,7 +6,8 @@ use std::ffi::CStr;
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::facts::HostFacts;
-use super::step::{Role, Steps, Terminal, slot};
+use super::slot;
+use super::step::{Role, Steps, Terminal};
 use super::{join, path, tree};
 use crate::spec::{Redirect, Spec, Tty};
 

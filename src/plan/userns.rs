@@ -8,7 +8,8 @@ use clonebox_child::OnError;
 
 use super::call::{Call, Value};
 use super::draft::Draft;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use super::{death, file, user};
 use crate::spec::{IdMapping, Origin, Setting, User};
 

@@ -4,7 +4,8 @@
 use super::call::{Call, Value};
 use super::draft::Draft;
 use super::exec::c_string;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 use crate::spec::{Namespace, Origin};
 
 pub(super) fn names(draft: &Draft<'_>, steps: &mut Steps) {

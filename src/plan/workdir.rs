@@ -8,7 +8,8 @@ use clonebox_child::{Expect, SCRATCH_LEN};
 use super::call::{Call, Value, quoted_bare};
 use super::draft::Draft;
 use super::exec::c_string;
-use super::step::{Steps, slot};
+use super::slot;
+use super::step::Steps;
 
 /// umask(2), chdir(2), and a look whether the directory is below the root: one that is not is a way
 /// out of it (CVE-2024-21626).
